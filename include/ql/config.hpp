@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The only macros of ql. None of them changes the meaning of a public type.
+
+#if defined(__CUDACC__)
+#define QL_HD __host__ __device__  // compiled for host and device
+#else
+#define QL_HD
+#endif
+
+#define QL_RESTRICT __restrict
+#define QL_INLINE inline __attribute__((always_inline))  // inlined even without optimisation: hot leaf functions

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ql/context.hpp>
+
+#include <utility>
+
+namespace ql {
+
+namespace detail {
+template <class...>
+inline constexpr bool always_false = false;
+}
+
+// What a backend specialises: kernel<linear_op, cpu::backend>::run(ctx, args...).
+template <class Operation, class Backend>
+struct kernel {
+  static constexpr bool missing = true;
+  template <class... A>
+  static void run(A&&...) {
+    static_assert(detail::always_false<Operation, Backend, A...>,
+                  "ql: no kernel for this operation on this backend; include the backend's kernels before you use it: "
+                  "<ql/backend/cpu/kernels.hpp> (and link ql::cpu), or <ql/backend/cuda/kernels.hpp> for CUDA");
+  }
+};
+
+template <class Operation, class Backend>
+concept has_kernel = !requires { kernel<Operation, Backend>::missing; };
+
+// The one way to run anything: linear(ctx, ...) looks the kernel up by the context's backend.
+template <class Operation>
+struct operation {
+  template <execution_context Context, class... A>
+  decltype(auto) operator()(Context& ctx, A&&... args) const {
+    return kernel<Operation, typename Context::backend>::run(ctx, std::forward<A>(args)...);
+  }
+};
+
+}  // namespace ql
