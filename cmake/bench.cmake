@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+# bench/**/<name>.bench.cpp: one Google Benchmark program each, ql_bench_<folder>_<name>, in <build>/bench.
+file(GLOB_RECURSE _ql_bench_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/bench/*.bench.cpp")
+find_package(benchmark QUIET)
+if(_ql_bench_sources AND NOT TARGET benchmark::benchmark_main)
+  message(STATUS "ql's benchmarks are left out: Google Benchmark is not installed (Debian: libbenchmark-dev)")
+  return()
+endif()
+foreach(source IN LISTS _ql_bench_sources)
+  file(RELATIVE_PATH _ql_name "${PROJECT_SOURCE_DIR}/bench" "${source}")
+  string(REGEX REPLACE "\\.bench\\.cpp$" "" _ql_name "${_ql_name}")
+  string(REGEX REPLACE "[^A-Za-z0-9]" "_" _ql_name "${_ql_name}")
+  add_executable(ql_bench_${_ql_name} "${source}")
+  set_target_properties(ql_bench_${_ql_name} PROPERTIES CXX_EXTENSIONS OFF RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bench")
+  target_include_directories(ql_bench_${_ql_name} PRIVATE "${PROJECT_SOURCE_DIR}/bench")
+  target_link_libraries(ql_bench_${_ql_name} PRIVATE ql::ql benchmark::benchmark_main $<BUILD_INTERFACE:ql_dev>)
+endforeach()

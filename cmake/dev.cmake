@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+# ql_dev: warnings for ql's own sources. Never exported; linked as PRIVATE $<BUILD_INTERFACE:ql_dev>.
+add_library(ql_dev INTERFACE)
+if(QL_DEV AND CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
+  target_compile_options(
+    ql_dev INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wconversion;-Werror>)
+endif()

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+# Reads the version from its single source, include/ql/version.hpp, into QL_VERSION_TEXT.
+set(QL_VERSION_TEXT 0.1.0)
+set(_ql_version_file "${CMAKE_CURRENT_LIST_DIR}/../include/ql/version.hpp")
+if(EXISTS "${_ql_version_file}")
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${_ql_version_file}")
+  file(STRINGS "${_ql_version_file}" _ql_version_lines REGEX "^#define QL_VERSION_(MAJOR|MINOR|PATCH) [0-9]+$")
+  foreach(part IN ITEMS MAJOR MINOR PATCH)
+    if(NOT "${_ql_version_lines}" MATCHES "#define QL_VERSION_${part} ([0-9]+)")
+      message(FATAL_ERROR "include/ql/version.hpp: expected a line '#define QL_VERSION_${part} <number>'")
+    endif()
+    set(_ql_version_${part} "${CMAKE_MATCH_1}")
+  endforeach()
+  set(QL_VERSION_TEXT "${_ql_version_MAJOR}.${_ql_version_MINOR}.${_ql_version_PATCH}")
+endif()

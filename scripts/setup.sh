@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs what ql needs to be built and tested on Debian 12. Usage: scripts/setup.sh [--full]
+#   --full   also the compilers and tools of scripts/test.sh --full
+set -euo pipefail
+
+packages=(g++ cmake ninja-build libgtest-dev libgmock-dev libbenchmark-dev libeigen3-dev libboost-dev libfmt-dev
+          python3 git ccache)
+case "${1:-}" in
+  "") ;;
+  --full) packages+=(clang-16 clang-19 clang-tidy-19 clang-format-14 libclang-rt-16-dev libclang-rt-19-dev) ;;
+  *) echo "usage: scripts/setup.sh [--full]" >&2; exit 2 ;;
+esac
+
+if ! command -v dpkg-query > /dev/null || ! command -v apt-get > /dev/null; then
+  echo "setup: not a Debian system; install the equivalents of: ${packages[*]}" >&2
+  exit 1
+fi
+
+missing=()
+for package in "${packages[@]}"; do
+  if [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2> /dev/null)" != installed ]; then missing+=("$package"); fi
+done
+if [ ${#missing[@]} -eq 0 ]; then
+  echo "setup: everything needed is installed"
+  exit 0
+fi
+
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+  if command -v sudo > /dev/null && { sudo -n true 2> /dev/null || [ -t 0 ]; }; then
+    as_root=(sudo)
+  else
+    echo "setup: these packages are missing and this user may not install them; run as root:" >&2
+    echo "  apt-get update && apt-get install --yes --no-install-recommends ${missing[*]}" >&2
+    exit 1
+  fi
+fi
+echo "setup: installing ${missing[*]}"
+"${as_root[@]}" apt-get update --quiet
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends "${missing[@]}"
