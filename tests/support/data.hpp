@@ -27,7 +27,8 @@ namespace ql::test {
 inline std::filesystem::path data_file(const std::filesystem::path& root, const std::string& relative, bool required) {
   std::filesystem::path path = root / relative;
   if (std::filesystem::exists(path)) return path;
-  const std::string why = "test data is missing: " + path.string() + " (CMake variable QL_TEST_DATA_DIR names its folder)";
+  const std::string why =
+      "test data is missing: " + path.string() + " (CMake variable QL_TEST_DATA_DIR names its folder)";
   if (required) fail(why);
   skip(why);
 }

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""clang-tidy has nothing to say about any public header. Usage: tidy.py TOOLCHAIN.json CLANG_TIDY [--self-test]"""
+
+import pathlib
+import subprocess
+import sys
+
+import house
+import headers
+
+
+def check(tools, program, root, include):
+    known = set(house.public_headers(root))
+    checked = []
+
+    def check_one(header):
+        if any(n.startswith(tuple(tools.without)) for n in headers.foreign_includes(root, header, known, set())):
+            return []
+        checked.append(header)
+        source = house.write(tools.work / "tidy" / f"{header.replace('/', '_')}.cpp", f"#include <{header}>\n")
+        done = subprocess.run(
+            [program, "--quiet", f"--config-file={house.ROOT / '.clang-tidy'}", source, "--", "-std=c++20", *tools.include, *include],
+            capture_output=True, text=True)
+        return [] if done.returncode == 0 else [f"include/{header}:\n{done.stdout}{done.stderr}"]
+
+    return sum(house.in_parallel(check_one, sorted(known)), []), checked
+
+
+def self_test(tools, program):
+    def problems(text):
+        with house.planted({"include/ql/error.hpp": "#pragma once\n" + text}) as folder:
+            tools.work = pathlib.Path(folder)
+            return check(tools, program, folder, ["-I", f"{folder}/include"])[0]
+
+    house.expect(problems("inline int twice(int x) { return 2 * x; }\n") == [], "a tidy header is accepted")
+    house.expect(problems("inline int same(int x) { return x - x; }\n") != [], "a redundant expression is found")
+
+
+if __name__ == "__main__":
+    toolchain = house.Toolchain(sys.argv[1])
+    if "--self-test" in sys.argv:
+        self_test(toolchain, sys.argv[2])
+    else:
+        house.finish(*check(toolchain, sys.argv[2], house.ROOT, []))
