@@ -9,7 +9,6 @@
 
 #include <ql/config.hpp>
 
-#include <bit>
 #include <cstdint>
 #include <limits>
 #include <type_traits>
@@ -17,7 +16,7 @@
 namespace ql::math {
 
 template <class T>
-QL_HD constexpr T fma(T a, T b, T c) {
+QL_HD QL_INLINE constexpr T fma(T a, T b, T c) {
   if constexpr (std::is_same_v<T, float>) {
     return __builtin_fmaf(a, b, c);
   } else {
@@ -25,7 +24,7 @@ QL_HD constexpr T fma(T a, T b, T c) {
   }
 }
 template <class T>
-QL_HD constexpr T sqrt(T x) {
+QL_HD QL_INLINE constexpr T sqrt(T x) {
   if constexpr (std::is_same_v<T, float>) {
     return __builtin_sqrtf(x);
   } else {
@@ -33,25 +32,25 @@ QL_HD constexpr T sqrt(T x) {
   }
 }
 template <class T>
-QL_HD constexpr T abs(T x) {
+QL_HD QL_INLINE constexpr T abs(T x) {
   return x < T(0) ? -x : x == T(0) ? T(0) : x;
 }
 // b when either is NaN, as the x86 instructions do
 template <class T>
-QL_HD constexpr T max(T a, T b) {
+QL_HD QL_INLINE constexpr T max(T a, T b) {
   return a > b ? a : b;
 }
 template <class T>
-QL_HD constexpr T min(T a, T b) {
+QL_HD QL_INLINE constexpr T min(T a, T b) {
   return a < b ? a : b;
 }
 // lo <= hi; a NaN stays a NaN
 template <class T>
-QL_HD constexpr T clamp(T x, T lo, T hi) {
+QL_HD QL_INLINE constexpr T clamp(T x, T lo, T hi) {
   return min(hi, max(lo, x));
 }
 template <class T>
-QL_HD constexpr bool isfinite(T x) {
+QL_HD QL_INLINE constexpr bool isfinite(T x) {
   return x - x == T(0);
 }
 
@@ -61,17 +60,17 @@ struct scalar_ops {
   using vector = T;
   using bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
   static QL_HD constexpr T set(T x) { return x; }
-  static QL_HD constexpr T fma(T a, T b, T c) { return math::fma(a, b, c); }
+  static QL_HD QL_INLINE constexpr T fma(T a, T b, T c) { return math::fma(a, b, c); }
   static QL_HD constexpr T add(T a, T b) { return a + b; }
   static QL_HD constexpr T sub(T a, T b) { return a - b; }
   static QL_HD constexpr T mul(T a, T b) { return a * b; }
-  static QL_HD constexpr T min(T a, T b) { return math::min(a, b); }
-  static QL_HD constexpr T max(T a, T b) { return math::max(a, b); }
+  static QL_HD QL_INLINE constexpr T min(T a, T b) { return math::min(a, b); }
+  static QL_HD QL_INLINE constexpr T max(T a, T b) { return math::max(a, b); }
   // 2^(n - 1) for the integer n in the low bits of t = n + magic
   static QL_HD constexpr T half_scale(T t) {
     constexpr int mantissa = sizeof(T) == 4 ? 23 : 52;
     constexpr bits one_half = sizeof(T) == 4 ? bits(126) << 23 : bits(1022) << (mantissa);
-    return std::bit_cast<T>(static_cast<bits>((std::bit_cast<bits>(t) << mantissa) + one_half));
+    return __builtin_bit_cast(T, static_cast<bits>((__builtin_bit_cast(bits, t) << mantissa) + one_half));
   }
   // a < b ? x : y
   static QL_HD constexpr T select_less(T a, T b, T x, T y) { return a < b ? x : y; }
@@ -142,13 +141,13 @@ QL_HD constexpr T log(T value) {
     x *= 0x1p54;
     e = -54;
   }
-  auto u = std::bit_cast<std::uint64_t>(x);
+  auto u = __builtin_bit_cast(std::uint64_t, x);
   // x = m 2^e with m in [sqrt(1/2), sqrt(2))
   constexpr std::uint64_t sqrt_half = 0x3fe6a09e667f3bcdu;
   const auto shifted = u - sqrt_half;
   e += static_cast<int>(static_cast<std::int64_t>(shifted) >> 52);
   u = (shifted & 0x000fffffffffffffu) + sqrt_half;
-  const double m = std::bit_cast<double>(u);
+  const double m = __builtin_bit_cast(double, u);
   // log m = 2 atanh(s), s = (m - 1) / (m + 1), |s| < 0.1716
   const double s = (m - 1.0) / (m + 1.0);
   const double z = s * s;

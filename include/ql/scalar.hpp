@@ -3,7 +3,6 @@
 
 #include <ql/config.hpp>
 
-#include <bit>
 #include <concepts>
 #include <cstdint>
 #include <string_view>
@@ -16,9 +15,9 @@ struct bf16 {
 
   bf16() = default;
   // Rounds to nearest, ties to even; a NaN stays a (quiet) NaN.
-  QL_HD constexpr explicit bf16(float x) : bits(round(x)) {}
-  QL_HD constexpr explicit operator float() const {
-    return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
+  QL_HD QL_INLINE constexpr explicit bf16(float x) : bits(round(x)) {}
+  QL_HD QL_INLINE constexpr explicit operator float() const {
+    return __builtin_bit_cast(float, static_cast<std::uint32_t>(bits) << 16);
   }
   QL_HD static constexpr bf16 from_bits(std::uint16_t b) {
     bf16 v;
@@ -28,8 +27,8 @@ struct bf16 {
   friend constexpr bool operator==(bf16 a, bf16 b) { return static_cast<float>(a) == static_cast<float>(b); }
 
  private:
-  QL_HD static constexpr std::uint16_t round(float x) {
-    const auto u = std::bit_cast<std::uint32_t>(x);
+  QL_HD QL_INLINE static constexpr std::uint16_t round(float x) {
+    const auto u = __builtin_bit_cast(std::uint32_t, x);
     if ((u & 0x7fffffffu) > 0x7f800000u) return static_cast<std::uint16_t>((u >> 16) | 0x40u);
     return static_cast<std::uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
   }

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tables.hpp"
+
+#include <ql/backend/cpu/simd/kernels.hpp>
+
+namespace ql::cpu::detail {
+const isa_tables avx2_tables{&simd::bodies<float, simd::avx2>::table, &simd::bodies<double, simd::avx2>::table,
+                                 &simd::bodies<bf16, simd::avx2>::table};
+}  // namespace ql::cpu::detail
