@@ -22,7 +22,7 @@ def blocks(root):
             yield f"{path.relative_to(root)}:{text.count(chr(10), 0, match.start()) + 1}", match[1], match[2]
 
 
-def check(tools, root):
+def check(tools):
     def check_one(block):
         where, language, code = block
         if language == "sh":
@@ -39,15 +39,15 @@ def check(tools, root):
         done = subprocess.run([program], capture_output=True, text=True, timeout=120, cwd=source.parent)
         return [] if done.returncode == 0 else [f"{where}: ended with {done.returncode}:\n{done.stdout}{done.stderr}"]
 
-    found = list(blocks(root))
+    found = list(blocks(tools.root))
     return sum(house.in_parallel(check_one, found), []), found
 
 
 def self_test(tools):
     def problems(readme):
         with house.planted({"README.md": readme, "docs/a.md": "```text\nnot code\n```\n"}) as folder:
-            tools.work = pathlib.Path(folder)
-            return check(tools, folder)[0]
+            tools.use_planted(folder)
+            return check(tools)[0]
 
     house.expect(problems("```cpp\nint main() {}\n```\n\n```cpp\nint x;\n```\n\n```sh\nls | wc\n```\n") == [], "good blocks")
     for readme, why in [
@@ -64,4 +64,4 @@ if __name__ == "__main__":
     if "--self-test" in sys.argv:
         self_test(toolchain)
     else:
-        house.finish(*check(toolchain, house.ROOT))
+        house.finish(*check(toolchain))

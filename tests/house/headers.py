@@ -32,12 +32,12 @@ def foreign_includes(root, header, known, seen):
             yield from foreign_includes(root, target, known, seen)
 
 
-def check(tools, root, include):
-    known = set(house.public_headers(root))
+def check(tools):
+    known = set(house.public_headers(tools.root))
     problems, checked = [], []
 
     def check_one(header):
-        foreign = list(dict.fromkeys(foreign_includes(root, header, known, set())))
+        foreign = list(dict.fromkeys(foreign_includes(tools.root, header, known, set())))
         if any(name.startswith(tuple(tools.without)) for name in foreign):
             print(f"{header}: left out, it needs a library that is not installed")
             return
@@ -51,7 +51,7 @@ def check(tools, root, include):
         ]:
             source = house.write(f"{stem}.{kind.split(',')[0]}.cpp", text)
             worked, output = tools.run(
-                *include, *house.WARNINGS, *flags, "-O0", "-c", source, "-o", source.with_suffix(".o"), launcher=True)
+                *house.WARNINGS, *flags, "-O0", "-c", source, "-o", source.with_suffix(".o"), launcher=True)
             if not worked:
                 problems.append(f"include/{header} does not compile {kind}:\n{output}")
 
@@ -62,8 +62,8 @@ def check(tools, root, include):
 def self_test(tools):
     def problems(text):
         with house.planted({"include/ql/error.hpp": text, "include/ql/other.hpp": "#pragma once\n"}) as folder:
-            tools.work = pathlib.Path(folder)
-            return check(tools, folder, ["-I", f"{folder}/include"])[0]
+            tools.use_planted(folder)
+            return check(tools)[0]
 
     house.expect(problems("#pragma once\n#include <string>\n#include <ql/other.hpp>\ninline std::string s;\n") == [],
                  "a good header is accepted")
@@ -83,4 +83,4 @@ if __name__ == "__main__":
     if "--self-test" in sys.argv:
         self_test(toolchain)
     else:
-        house.finish(*check(toolchain, house.ROOT, []))
+        house.finish(*check(toolchain))

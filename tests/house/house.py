@@ -35,18 +35,23 @@ class Toolchain:
 
     def __init__(self, path):
         config = json.loads(pathlib.Path(path).read_text())
+        self.root = ROOT
         self.work = pathlib.Path(path).resolve().parent
         self.compiler = config["compiler"]
         self.launcher = config["launcher"]
         self.libraries = config["libraries"]
         self.without = config["without"]
-        self.include = []
-        for folder in dict.fromkeys(config["include"]):
-            self.include += ["-I" if pathlib.Path(folder) == ROOT / "include" else "-isystem", folder]
+        self.others = [folder for folder in dict.fromkeys(config["include"]) if pathlib.Path(folder) != ROOT / "include"]
+
+    def use_planted(self, folder):
+        """Makes a planted folder the repository that is checked."""
+        self.root = self.work = pathlib.Path(folder)
+
+    def flags(self):
+        return ["-std=c++20", f"-I{self.root}/include", *(f"-idirafter{folder}" for folder in self.others)]
 
     def command(self, *arguments, launcher=False):
-        prefix = self.launcher if launcher else []
-        return [*prefix, self.compiler, "-std=c++20", *self.include, *map(str, arguments)]
+        return [*(self.launcher if launcher else []), self.compiler, *self.flags(), *map(str, arguments)]
 
     def run(self, *arguments, launcher=False):
         """(worked, what the compiler said)"""

@@ -63,7 +63,7 @@ def check(tools):
     use("core", "core", *NO_EIGEN_BOOST_FMT)
     use("cpu", "cpu")
     use("cpu-without-eigen", "cpu", *NO_EIGEN_BOOST_FMT)
-    use("stranger", "stranger", refused="ql has no component 'stranger'; its components are core, cpu")
+    use("stranger", "stranger", refused="ql has no component 'stranger', it has core, cpu")
     use("too-new", "core", version="99.0", refused="99.0")
     for component in sorted(built - {"core", "cpu"}):
         use(component, component)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """clang-tidy has nothing to say about any public header. Usage: tidy.py TOOLCHAIN.json CLANG_TIDY [--self-test]"""
 
-import pathlib
 import subprocess
 import sys
 
@@ -9,17 +8,17 @@ import house
 import headers
 
 
-def check(tools, program, root, include):
-    known = set(house.public_headers(root))
+def check(tools, program):
+    known = set(house.public_headers(tools.root))
     checked = []
 
     def check_one(header):
-        if any(n.startswith(tuple(tools.without)) for n in headers.foreign_includes(root, header, known, set())):
+        if any(n.startswith(tuple(tools.without)) for n in headers.foreign_includes(tools.root, header, known, set())):
             return []
         checked.append(header)
         source = house.write(tools.work / "tidy" / f"{header.replace('/', '_')}.cpp", f"#include <{header}>\n")
         done = subprocess.run(
-            [program, "--quiet", f"--config-file={house.ROOT / '.clang-tidy'}", source, "--", "-std=c++20", *tools.include, *include],
+            [program, "--quiet", f"--config-file={house.ROOT / '.clang-tidy'}", source, "--", *tools.flags()],
             capture_output=True, text=True)
         return [] if done.returncode == 0 else [f"include/{header}:\n{done.stdout}{done.stderr}"]
 
@@ -29,8 +28,8 @@ def check(tools, program, root, include):
 def self_test(tools, program):
     def problems(text):
         with house.planted({"include/ql/error.hpp": "#pragma once\n" + text}) as folder:
-            tools.work = pathlib.Path(folder)
-            return check(tools, program, folder, ["-I", f"{folder}/include"])[0]
+            tools.use_planted(folder)
+            return check(tools, program)[0]
 
     house.expect(problems("inline int twice(int x) { return 2 * x; }\n") == [], "a tidy header is accepted")
     house.expect(problems("inline int same(int x) { return x - x; }\n") != [], "a redundant expression is found")
@@ -41,4 +40,4 @@ if __name__ == "__main__":
     if "--self-test" in sys.argv:
         self_test(toolchain, sys.argv[2])
     else:
-        house.finish(*check(toolchain, sys.argv[2], house.ROOT, []))
+        house.finish(*check(toolchain, sys.argv[2]))
