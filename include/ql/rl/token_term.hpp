@@ -47,7 +47,7 @@ struct sequence_term {
 
 namespace detail {
 template <class L>
-constexpr int sums_of() {
+constexpr int declared_sums() {
   if constexpr (requires { L::sums; }) {
     return L::sums;
   } else {
@@ -91,7 +91,7 @@ constexpr bool exact_gradient() {
 
 // How many sums over its sequence a loss asks for; 0 for a pointwise loss.
 template <class L>
-inline constexpr int sums_of = detail::sums_of<L>();
+inline constexpr int sums_of = detail::declared_sums<L>();
 // The only aggregation a loss is defined for; void: any.
 template <class L>
 using required_aggregation_t = typename detail::required_aggregation<L>::type;
@@ -153,6 +153,18 @@ QL_HD constexpr std::array<T, static_cast<std::size_t>(sums_of<L>)> contribution
     return l.contribution(t);
   } else {
     return {};
+  }
+}
+
+// The loss of t as an optimizer sees it near `at`: parts under a stop-gradient keep their value at `at`. Its derivative
+// by t.logp at t == at is dlogp. For the finite-difference law.
+template <class L, class T>
+  requires pointwise_loss<L, T>
+constexpr T surrogate(const L& l, const token_term<T>& t, const token_term<T>& at) {
+  if constexpr (requires { l.detached(t, at); }) {
+    return l.detached(t, at);
+  } else {
+    return l(t).value;
   }
 }
 
