@@ -59,6 +59,7 @@ if(QL_IO AND _ql_io_sources)
   add_library(ql::io ALIAS ql_io)
   set_target_properties(ql_io PROPERTIES EXPORT_NAME io CXX_EXTENSIONS OFF POSITION_INDEPENDENT_CODE ON)
   target_link_libraries(ql_io PUBLIC ql_core PRIVATE $<BUILD_INTERFACE:ql_dev>)
+  include("${CMAKE_CURRENT_LIST_DIR}/io_dependencies.cmake")
   list(APPEND QL_COMPONENTS io)
 endif()
 

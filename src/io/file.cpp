@@ -50,7 +50,8 @@ std::string read_file(const std::filesystem::path& path, std::size_t max_bytes) 
   if (d.fd < 0) fail_errno(shown, "open", errno);
   const auto size = static_cast<std::size_t>(checked_stat(d.fd, shown).st_size);
   if (size > max_bytes)
-    throw format_error(shown + ": " + std::to_string(size) + " bytes, more than the limit of " + std::to_string(max_bytes));
+    throw format_error(shown + ": " + std::to_string(size) + " bytes, more than the limit of " +
+                       std::to_string(max_bytes));
   std::string text(size, '\0');
   std::size_t done = 0;
   while (done < size) {
@@ -116,7 +117,10 @@ mapped_file::mapped_file(const std::filesystem::path& directory, std::string_vie
   if (folder.fd < 0) fail_errno(directory.string(), "open", errno);
   const std::string file(name);
   const descriptor d(::openat(folder.fd, file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
-  if (d.fd >= 0) return map(d.fd, shown);
+  if (d.fd >= 0) {
+    map(d.fd, shown);
+    return;
+  }
   if (errno != ELOOP) fail_errno(shown, "open", errno);
   if (link_root.empty())
     throw file_error(shown + ": a symbolic link; allow links to a folder you trust (Hugging Face caches use them)");

@@ -22,7 +22,8 @@ void check_unique(const simdjson::dom::object& o, std::string_view what) {
   for (const auto& field : o) keys.push_back(field.key);
   std::sort(keys.begin(), keys.end());
   const auto twin = std::adjacent_find(keys.begin(), keys.end());
-  if (twin != keys.end()) throw format_error(std::string(what) + ": the key \"" + std::string(*twin) + "\" occurs twice");
+  if (twin != keys.end())
+    throw format_error(std::string(what) + ": the key \"" + std::string(*twin) + "\" occurs twice");
 }
 
 struct writer {
@@ -113,18 +114,12 @@ document::document(std::string_view source, std::string_view what, const limits&
 value convert(simdjson::dom::element e, std::string_view what) {
   using simdjson::dom::element_type;
   switch (e.type()) {
-    case element_type::NULL_VALUE:
-      return nullptr;
-    case element_type::BOOL:
-      return bool(e);
-    case element_type::INT64:
-      return std::int64_t(e);
-    case element_type::UINT64:
-      return static_cast<double>(std::uint64_t(e));
-    case element_type::DOUBLE:
-      return double(e);
-    case element_type::STRING:
-      return std::string_view(e);
+    case element_type::NULL_VALUE: return nullptr;
+    case element_type::BOOL: return bool(e);
+    case element_type::INT64: return std::int64_t(e);
+    case element_type::UINT64: return static_cast<double>(std::uint64_t(e));
+    case element_type::DOUBLE: return double(e);
+    case element_type::STRING: return std::string_view(e);
     case element_type::ARRAY: {
       value::array_type a;
       for (const auto& x : simdjson::dom::array(e)) a.push_back(convert(x, what));
@@ -313,8 +308,7 @@ std::string patch(std::string_view document, std::string_view key, std::string_v
       c.string();
     else
       c.skip();
-    if (name == key)
-      return std::string(document.substr(0, first)).append(replacement).append(document.substr(c.i));
+    if (name == key) return std::string(document.substr(0, first)).append(replacement).append(document.substr(c.i));
     end_of_last = c.i;
     c.space();
     if (document[c.i] == ',') ++c.i;

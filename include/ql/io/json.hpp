@@ -23,16 +23,16 @@ class value {
   using object_type = std::vector<member>;
 
   value() = default;
-  value(std::nullptr_t) {}                                   // NOLINT: implicit by design
-  value(bool b) : data_(b) {}                                // NOLINT
-  value(int i) : data_(static_cast<std::int64_t>(i)) {}      // NOLINT
-  value(std::int64_t i) : data_(i) {}                        // NOLINT
-  value(double d) : data_(d) {}                              // NOLINT
-  value(const char* s) : data_(std::string(s)) {}            // NOLINT
-  value(std::string_view s) : data_(std::string(s)) {}       // NOLINT
-  value(std::string s) : data_(std::move(s)) {}              // NOLINT
-  value(array_type a) : data_(std::move(a)) {}               // NOLINT
-  value(object_type o) : data_(std::move(o)) {}              // NOLINT
+  value(std::nullptr_t) {}                               // NOLINT: implicit by design
+  value(bool b) : data_(b) {}                            // NOLINT
+  value(int i) : data_(static_cast<std::int64_t>(i)) {}  // NOLINT
+  value(std::int64_t i) : data_(i) {}                    // NOLINT
+  value(double d) : data_(d) {}                          // NOLINT
+  value(const char* s) : data_(std::string(s)) {}        // NOLINT
+  value(std::string_view s) : data_(std::string(s)) {}   // NOLINT
+  value(std::string s) : data_(std::move(s)) {}          // NOLINT
+  value(array_type a) : data_(std::move(a)) {}           // NOLINT
+  value(object_type o) : data_(std::move(o)) {}          // NOLINT
 
   bool is_null() const { return data_.index() == 0; }
   bool is_boolean() const { return data_.index() == 1; }
@@ -88,8 +88,8 @@ std::string dump(const value& v, const style& s = {});
 std::string dump_real(double d);
 std::string dump_string(std::string_view s, bool ensure_ascii = false);
 
-// Replaces the value of one top-level member by `replacement` (JSON text) and leaves every other byte as it is. A member
-// that is absent is appended in the document's own layout. `document` must be an object.
+// Replaces the value of one top-level member by `replacement` (JSON text) and leaves every other byte as it is. A
+// member that is absent is appended in the document's own layout. `document` must be an object.
 //   patch("{\"a\": 1,  \"b\": 2}", "b", "3")   is "{\"a\": 1,  \"b\": 3}"
 std::string patch(std::string_view document, std::string_view key, std::string_view replacement);
 

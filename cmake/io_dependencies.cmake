@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+# What ql_io links: simdjson, PCRE2, utf8proc and zlib, by name, so that an installed ql::io is relocatable.
+set(_ql_io_missing)
+foreach(entry IN ITEMS "simdjson;simdjson.h;libsimdjson-dev" "pcre2-8;pcre2.h;libpcre2-dev"
+                       "utf8proc;utf8proc.h;libutf8proc-dev" "z;zlib.h;zlib1g-dev")
+  list(GET entry 0 library)
+  list(GET entry 1 header)
+  list(GET entry 2 package)
+  string(MAKE_C_IDENTIFIER "${library}" _ql_id)
+  find_path(QL_IO_${_ql_id}_INCLUDE_DIR ${header})
+  find_library(QL_IO_${_ql_id}_LIBRARY ${library})
+  mark_as_advanced(QL_IO_${_ql_id}_INCLUDE_DIR QL_IO_${_ql_id}_LIBRARY)
+  if(QL_IO_${_ql_id}_INCLUDE_DIR AND QL_IO_${_ql_id}_LIBRARY)
+    target_include_directories(ql_io SYSTEM PRIVATE "${QL_IO_${_ql_id}_INCLUDE_DIR}")
+    get_filename_component(_ql_folder "${QL_IO_${_ql_id}_LIBRARY}" DIRECTORY)
+    target_link_directories(ql_io PRIVATE "$<BUILD_INTERFACE:${_ql_folder}>")
+    target_link_libraries(ql_io PRIVATE ${library})
+  else()
+    list(APPEND _ql_io_missing ${package})
+  endif()
+endforeach()
+if(_ql_io_missing)
+  list(JOIN _ql_io_missing " " _ql_io_missing)
+  message(FATAL_ERROR "ql::io needs libraries that are not installed (Debian: apt-get install ${_ql_io_missing}); "
+                      "or configure with -DQL_IO=OFF")
+endif()
