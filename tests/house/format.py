@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sources are formatted by .clang-format. Usage: format.py CLANG_FORMAT [--self-test]"""
 
+import re
 import subprocess
 import sys
 
@@ -10,8 +11,9 @@ import house
 def check(program, files):
     style = f"--style=file:{house.ROOT / '.clang-format'}"
     done = subprocess.run([program, style, "--dry-run", "--Werror", *files], capture_output=True, text=True)
-    problems = [done.stderr + f"mend it with: {program} -i FILE"] if done.returncode != 0 else []
-    return problems, files
+    bad = sorted(set(re.findall(r"^(.+?):\d+:\d+: error: code should be clang-formatted", done.stderr, re.MULTILINE)))
+    problems = [f"not formatted; mend it with: {program} -i {path}" for path in bad]
+    return problems if bad or done.returncode == 0 else [done.stderr], files
 
 
 def self_test(program):

@@ -51,7 +51,7 @@ def check(tools):
         ]:
             source = house.write(f"{stem}.{kind.split(',')[0]}.cpp", text)
             worked, output = tools.run(
-                *house.WARNINGS, *flags, "-O0", "-c", source, "-o", source.with_suffix(".o"), launcher=True)
+                *tools.warnings, *flags, "-fmax-errors=3", "-O0", "-c", source, "-o", source.with_suffix(".o"), launcher=True)
             if not worked:
                 problems.append(f"include/{header} does not compile {kind}:\n{output}")
 

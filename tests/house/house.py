@@ -39,6 +39,7 @@ class Toolchain:
         self.work = pathlib.Path(path).resolve().parent
         self.compiler = config["compiler"]
         self.launcher = config["launcher"]
+        self.warnings = config["warnings"]
         self.libraries = config["libraries"]
         self.without = config["without"]
         self.others = [folder for folder in dict.fromkeys(config["include"]) if pathlib.Path(folder) != ROOT / "include"]
@@ -57,9 +58,6 @@ class Toolchain:
         """(worked, what the compiler said)"""
         done = subprocess.run(self.command(*arguments, launcher=launcher), capture_output=True, text=True)
         return done.returncode == 0, done.stdout + done.stderr
-
-
-WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Werror"]
 
 
 def in_parallel(function, items):

@@ -33,7 +33,7 @@ def check(tools, path):
 
     excerpts = "-fno-caret-diagnostics" if family == "clang" else "-fno-diagnostics-show-caret"
     flags = ["-fsyntax-only", "-fno-diagnostics-color" if family == "clang" else "-fdiagnostics-color=never", excerpts]
-    worked, output = tools.run(*flags, *house.WARNINGS, path)
+    worked, output = tools.run(*flags, *tools.warnings, path)
     if not worked:
         return [f"{path}: does not compile without QL_NEGATIVE:\n{output}"]
     worked, output = tools.run(*flags, "-DQL_NEGATIVE", path)
