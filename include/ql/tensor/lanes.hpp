@@ -99,7 +99,7 @@ inline lane_plan plan_lanes(const token_tree& tree, lane_options o = {}) {
     for (auto t : members) {
       const auto& tr = trees[t];
       if (tr.tokens <= o.unit_tokens) {
-        if (!open || plan.units.back().tokens + tr.tokens > o.unit_tokens) plan.units.push_back({.lane = l});
+        if (!open || plan.units.back().tokens + tr.tokens > o.unit_tokens) plan.units.push_back({.lane = l, .segments = {}});
         auto& u = plan.units.back();
         u.tokens += tr.tokens;
         u.segments.insert(u.segments.end(), tr.segments.begin(), tr.segments.end());
@@ -113,7 +113,7 @@ inline lane_plan plan_lanes(const token_tree& tree, lane_options o = {}) {
         const auto& s = tree[*it];
         const bool leaf = tree.leaf(*it);
         if (!(leaf && parent == s.parent && plan.units.back().tokens + s.count <= o.unit_tokens)) {
-          plan.units.push_back({.lane = l, .tokens = 0, .ends_tree = false});
+          plan.units.push_back({.lane = l, .ends_tree = false, .segments = {}});
         }
         plan.units.back().segments.push_back(*it);
         plan.units.back().tokens += s.count;

@@ -150,6 +150,62 @@ class thread_pool {
   std::int64_t n_ = 0;
 };
 
+// Large blocks given back are kept for the next tensor of about that size: returning them to the system costs page
+// faults that a training step feels.
+class block_cache {
+ public:
+  static constexpr std::size_t smallest = std::size_t{1} << 16;
+  block_cache() = default;
+  block_cache(const block_cache&) = delete;
+  block_cache& operator=(const block_cache&) = delete;
+  ~block_cache() { trim(); }
+  static std::size_t rounded(std::size_t bytes) {
+    if (bytes < smallest) return (bytes + 63) / 64 * 64;
+    std::size_t unit = smallest / 8;
+    while (unit * 16 < bytes) unit *= 2;  // at most an eighth is wasted
+    return (bytes + unit - 1) / unit * unit;
+  }
+  void* take(std::size_t bytes) {
+    const auto size = rounded(bytes);
+    if (size >= smallest) {
+      std::lock_guard lock(mutex_);
+      for (std::size_t i = free_.size(); i-- > 0;)
+        if (free_[i].size == size) {
+          void* p = free_[i].data;
+          free_[i] = free_.back();
+          free_.pop_back();
+          return p;
+        }
+    }
+    return ::operator new(size, std::align_val_t{64});
+  }
+  void give(void* p, std::size_t bytes) noexcept {
+    const auto size = rounded(bytes);
+    if (size >= smallest) {
+      std::lock_guard lock(mutex_);
+      try {
+        free_.push_back({p, size});
+        return;
+      } catch (...) {  // no room for the note: hand the block back after all
+      }
+    }
+    ::operator delete(p, std::align_val_t{64});
+  }
+  void trim() {
+    std::lock_guard lock(mutex_);
+    for (auto& b : free_) ::operator delete(b.data, std::align_val_t{64});
+    free_.clear();
+  }
+
+ private:
+  struct block {
+    void* data;
+    std::size_t size;
+  };
+  std::mutex mutex_;
+  std::vector<block> free_;
+};
+
 // A stack of memory that grows in blocks and never moves. After the first pass of a loop it allocates no more.
 class arena {
  public:
@@ -223,6 +279,7 @@ class context {
   explicit context(options o) {
     ql::detail::expects(o.threads >= 1 && o.threads <= 1024, "cpu::context", "threads", "1 to 1024", o.threads);
     pool_ = std::make_unique<detail::thread_pool>(o.threads);
+    cache_ = std::make_unique<detail::block_cache>();
     arena_ = std::make_unique<detail::arena>();
     per_thread_.reserve(static_cast<std::size_t>(o.threads));
     for (int t = 0; t < o.threads; ++t) per_thread_.push_back(std::make_unique<detail::arena>());
@@ -234,7 +291,7 @@ class context {
 
   // 64-byte aligned, uninitialised.
   void* allocate(std::size_t bytes) {
-    void* p = ::operator new(bytes, std::align_val_t{64});
+    void* p = cache_->take(bytes);
     const auto now = bytes_->fetch_add(static_cast<std::int64_t>(bytes)) + static_cast<std::int64_t>(bytes);
     auto peak = peak_->load();
     while (now > peak && !peak_->compare_exchange_weak(peak, now)) {
@@ -242,10 +299,11 @@ class context {
     return p;
   }
   void deallocate(void* p, std::size_t bytes) noexcept {
-    ::operator delete(p, std::align_val_t{64});
+    cache_->give(p, bytes);
     bytes_->fetch_sub(static_cast<std::int64_t>(bytes));
   }
   void synchronize() {}
+  void trim() { cache_->trim(); }  // hands cached blocks back to the system
 
   // Bytes in tensors now, the most there ever were, and bytes of scratch space held.
   std::int64_t bytes_in_use() const { return bytes_->load(); }
@@ -295,6 +353,7 @@ class context {
 
  private:
   std::unique_ptr<detail::thread_pool> pool_;
+  std::unique_ptr<detail::block_cache> cache_;
   std::unique_ptr<detail::arena> arena_;
   std::vector<std::unique_ptr<detail::arena>> per_thread_;
   std::unique_ptr<std::atomic<std::int64_t>> bytes_, peak_;

@@ -6,6 +6,7 @@
 
 #include <ql/scalar.hpp>
 #include <ql/tensor/numerics.hpp>
+#include <ql/tensor/update.hpp>
 
 #include <cstdint>
 #include <span>
@@ -75,12 +76,6 @@ struct product_args {
   const A* scale = nullptr;
 };
 
-struct adamw_args {
-  double lr, beta1, beta2, eps, weight_decay;
-  double correction1, correction2;  // 1 - beta^t
-  double gradient_scale;
-};
-
 template <class T>
 struct kernel_table {
   using A = accumulate_t<T>;
@@ -130,6 +125,7 @@ struct kernel_table {
 
   // ---- parameters
   void (*adamw)(A* w, const A* g, A* m, A* v, std::int64_t n, const adamw_args&);
+  void (*sgd)(A* w, const A* g, A* momentum, std::int64_t n, const sgd_args&);  // momentum may be null
   double (*sum_of_squares)(const A* g, std::int64_t n);  // of one norm_block
 };
 

@@ -38,7 +38,14 @@ struct bodies {
       const int n = static_cast<int>(rows - r0 < tile ? rows - r0 : tile);
       const E* row[tile];
       for (int i = 0; i < tile; ++i) row[i] = src.row(r0 + (i < n ? i : 0));
-      if (src.step == 1) {
+      if (src.outer == 1 && src.group == 1) {
+        // rows are adjacent: a transposed operand, already in the order of a tile
+        for (std::int64_t kk = 0; kk < k; ++kk) {
+          V x = O::load_n(row[0] + kk * src.step, n);
+          if constexpr (paired && sizeof(E) == sizeof(A)) x = O::round_bf16(x);
+          O::store_n(dst + kk * tile, x, tile);
+        }
+      } else if (src.step == 1) {
         // sixteen k at a time: read along rows, write along tiles
         A block[tile][lanes];
         std::int64_t kk = 0;
@@ -482,6 +489,20 @@ struct bodies {
       O::store_n(w + i, wi, c);
     }
   }
+  static void sgd(A* w, const A* g, A* momentum, std::int64_t n, const sgd_args& p) {
+    const V mu = O::set(static_cast<A>(p.momentum)), step = O::set(static_cast<A>(-p.lr));
+    const V decay = O::set(static_cast<A>(p.weight_decay)), gs = O::set(static_cast<A>(p.gradient_scale));
+    for (std::int64_t i = 0; i < n; i += lanes) {
+      const int c = static_cast<int>(n - i < lanes ? n - i : lanes);
+      const V wi = O::load_n(w + i, c);
+      V d = O::fma(wi, decay, O::mul(O::load_n(g + i, c), gs));
+      if (momentum != nullptr) {
+        d = O::fma(O::load_n(momentum + i, c), mu, d);
+        O::store_n(momentum + i, d, c);
+      }
+      O::store_n(w + i, O::fma(d, step, wi), c);
+    }
+  }
   // squares in double: a sum of many float squares loses digits, and the norm decides a clip
   static double sum_of_squares(const A* g, std::int64_t n) {
     using D = ops<double, Isa>;
@@ -523,6 +544,7 @@ struct bodies {
       .logits_dx = logits_dx,
       .exp_sums = exp_sums,
       .adamw = adamw,
+      .sgd = sgd,
       .sum_of_squares = sum_of_squares,
   };
 };

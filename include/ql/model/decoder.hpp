@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ql/model/config.hpp>
+#include <ql/model/key_pages.hpp>
+#include <ql/model/parameter.hpp>
+#include <ql/model/rope_table.hpp>
+#include <ql/random.hpp>
+#include <ql/tensor/distribution.hpp>
+#include <ql/tensor/lanes.hpp>
+#include <ql/tensor/operations.hpp>
+#include <ql/tensor/tensor.hpp>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace ql {
+
+// Whether the log-prob recorded while sampling is, bit for bit, the one the training forward computes.
+enum class exactness : std::uint8_t { exact, inexact };
+
+namespace model {
+
+// What a tape keeps for backward; the rest is computed again, to the same bits.
+enum class keep : std::uint8_t {
+  everything,
+  inputs_and_attention,  // layer inputs, attention outputs and their log-sum-exp
+  inputs,                // layer inputs
+  nothing,               // units are run again from the tokens: memory of one unit at a time
+};
+
+// Per-token results, indexed as the tree's tokens; entries without loss are left alone. Empty spans are not written.
+template <class A>
+struct scores {
+  std::span<A> logp;
+  std::span<A> entropy;
+};
+
+// Rows of a forward: tokens, where they stand and which keys they see.
+struct row_batch {
+  std::vector<token> ids;
+  std::vector<std::int64_t> position;
+  std::vector<std::int64_t> path;
+  std::vector<std::int32_t> pages;
+  std::vector<query_run> runs;
+
+  std::int64_t rows() const { return static_cast<std::int64_t>(ids.size()); }
+  void clear() { ids.clear(), position.clear(), path.clear(), pages.clear(), runs.clear(); }
+  row_places places() const { return {rows(), runs, position.data(), path.data(), pages.data()}; }
+};
+
+// A Qwen2, Qwen3 or Llama decoder with explicit forward and backward over token trees. The only forward there is:
+// sessions, scoring and training all go through layer_forward().
+//
+//   decoder<bf16, cpu::context> policy(ctx, config);
+//   policy.initialise(ctx, 42);
+//   auto tape = policy.score(ctx, tree, {}, {logp, entropy});
+//   policy.backward(ctx, tape, {dlogp, dentropy});
+template <scalar T, execution_context Context>
+class decoder {
+ public:
+  using A = accumulate_t<T>;
+  using scalar_type = T;
+  using value_type = A;
+  using context_type = Context;
+  using parameter_type = model::parameter<T, Context>;
+  static constexpr ql::exactness exactness = ql::exactness::exact;
+
+  explicit decoder(Context& ctx, const decoder_config& config, lane_options lanes = {})
+      : config_(checked(config)),
+        lanes_(lanes),
+        shape_{config_.heads, config_.kv_heads, config_.head_dim},
+        rope_(config_.rope, config_.head_dim) {
+    const auto qd = config_.heads * config_.head_dim, kd = config_.kv_heads * config_.head_dim;
+    embedding_ = put(ctx, "model.embed_tokens.weight", config_.vocabulary, config_.hidden, config_.tied_head);
+    for (std::int64_t l = 0; l < config_.layers; ++l) {
+      const auto at = "model.layers." + std::to_string(l) + ".";
+      layer p;
+      p.norm1 = put(ctx, at + "input_layernorm.weight", 1, config_.hidden, false);
+      p.q = put(ctx, at + "self_attn.q_proj.weight", qd, config_.hidden, true);
+      p.k = put(ctx, at + "self_attn.k_proj.weight", kd, config_.hidden, true);
+      p.v = put(ctx, at + "self_attn.v_proj.weight", kd, config_.hidden, true);
+      if (config_.qkv_bias) {
+        p.q_bias = put(ctx, at + "self_attn.q_proj.bias", 1, qd, false);
+        p.k_bias = put(ctx, at + "self_attn.k_proj.bias", 1, kd, false);
+        p.v_bias = put(ctx, at + "self_attn.v_proj.bias", 1, kd, false);
+      }
+      if (config_.qk_norm) {
+        p.q_norm = put(ctx, at + "self_attn.q_norm.weight", 1, config_.head_dim, false);
+        p.k_norm = put(ctx, at + "self_attn.k_norm.weight", 1, config_.head_dim, false);
+      }
+      p.o = put(ctx, at + "self_attn.o_proj.weight", config_.hidden, qd, true);
+      p.norm2 = put(ctx, at + "post_attention_layernorm.weight", 1, config_.hidden, false);
+      p.gate = put(ctx, at + "mlp.gate_proj.weight", config_.ffn, config_.hidden, true);
+      p.up = put(ctx, at + "mlp.up_proj.weight", config_.ffn, config_.hidden, true);
+      p.down = put(ctx, at + "mlp.down_proj.weight", config_.hidden, config_.ffn, true);
+      layers_.push_back(p);
+    }
+    norm_ = put(ctx, "model.norm.weight", 1, config_.hidden, false);
+    head_ = config_.tied_head ? embedding_ : put(ctx, "lm_head.weight", config_.vocabulary, config_.hidden, true);
+    pool_ = std::make_shared<page_pool<T, Context>>(ctx, shape_, config_.layers);
+  }
+
+  const decoder_config& config() const { return config_; }
+  const lane_options& lanes() const { return lanes_; }
+  std::int64_t vocab_size() const { return config_.vocabulary; }
+  std::int64_t max_context() const { return config_.max_context; }
+  std::vector<parameter_type>& parameters() { return parameters_; }
+  const std::vector<parameter_type>& parameters() const { return parameters_; }
+  parameter_type& parameter(std::string_view name) {
+    for (auto& p : parameters_)
+      if (p.name == name) return p;
+    ql::detail::fail<argument_error>("decoder::parameter", "name", "a parameter of the model", name);
+  }
+  std::int64_t parameter_count() const {
+    std::int64_t n = 0;
+    for (auto& p : parameters_) n += p.size();
+    return n;
+  }
+  // Counts publishes: tapes and cached keys are valid for the version they were made with.
+  std::uint64_t weights_version() const { return version_; }
+  const std::shared_ptr<page_pool<T, Context>>& pool() const { return pool_; }
+
+  // predicate(name) says which parameters have gradients and optimizer state.
+  template <class Predicate>
+  void set_trainable(Predicate&& predicate) {
+    for (auto& p : parameters_) {
+      p.trainable = predicate(std::string_view(p.name));
+      if (!p.trainable) p.gradient = {}, p.lane = {};
+    }
+  }
+
+  // As the Hugging Face models do: weights N(0, deviation^2), biases 0, norms 1.
+  void initialise(Context& ctx, std::uint64_t seed, double deviation = 0.02)
+    requires std::same_as<typename Context::memory_space, host_space>
+  {
+    for (std::size_t i = 0; i < parameters_.size(); ++i) {
+      auto& p = parameters_[i];
+      A* w = p.master.data();
+      if (p.vector()) {
+        std::fill_n(w, p.size(), p.name.ends_with(".bias") ? A(0) : A(1));
+        continue;
+      }
+      const random_key key{.seed = seed, .what = purpose::initialise, .example = static_cast<std::uint32_t>(i)};
+      ctx.parallel_for((p.size() + 4095) / 4096, [&](std::int64_t block) {
+        for (auto j = block * 4096; j < std::min(p.size(), (block + 1) * 4096); ++j) {
+          const auto bits = random_bits(key, static_cast<std::uint64_t>(j));  // Box-Muller
+          const double r = math::sqrt(-2.0 * math::log(uniform(bits, 0)));
+          w[j] = static_cast<A>(deviation * r * math::cos(6.283185307179586 * uniform(bits, 1)));
+        }
+      });
+    }
+    publish(ctx);
+  }
+
+  // Makes the kernels see the master values. After loading or changing them by hand; an optimizer step does it itself.
+  void publish(Context& ctx) {
+    for (auto& p : parameters_) publish(ctx, p);
+    published();
+  }
+  void publish(Context& ctx, parameter_type& p) {
+    if (p.product) {
+      if (p.packed.empty()) p.packed = {ctx, {packed_elements(ctx, T{}, p.rows, p.columns)}};
+      pack(ctx, p.as_matrix(), p.packed.data());
+    } else if (p.vector()) {
+      if (p.rounded.empty()) p.rounded = {ctx, {p.size()}};
+      round_to(ctx, T{}, static_cast<const A*>(p.master.data()), p.size(), p.rounded.data());
+    }
+  }
+  // To be called once after a change of any weight: cached keys and tapes become stale.
+  void published() { ++version_; }
+
+  // ------------------------------------------------------------------ training
+
+  class tape;
+  struct score_options {
+    ql::distribution distribution;
+    const frozen_support* support = nullptr;  // for support_rule::frozen
+    model::keep keep = model::keep::everything;
+    bool backward = true;  // false: nothing is kept
+  };
+
+  // Log-probs and entropies of the loss tokens of some units of a plan. The tape is good for one backward.
+  tape score(Context& ctx, const token_tree& tree, const lane_plan& plan, unit_range range, const score_options& o,
+             scores<A> out);
+  tape score(Context& ctx, const token_tree& tree, const score_options& o, scores<A> out) {
+    const auto plan = plan_lanes(tree, lanes_);
+    return score(ctx, tree, plan, plan.all(), o, out);
+  }
+
+  // gradient += d loss / d weights, given d loss / d logp and d loss / d entropy by token (entropy may be empty).
+  // Units must come in plan order, over all calls between zero_gradients() and finish_gradients().
+  void backward(Context& ctx, tape& t, scores<const A> d);
+
+  void zero_gradients(Context& ctx) {
+    for (auto& p : parameters_) {
+      if (!p.trainable) continue;
+      if (p.gradient.empty()) p.gradient = {ctx, {p.size()}};
+      clear(ctx, p.gradient.data(), p.size());
+    }
+    lane_ = -1;
+    first_lane_ = true;
+  }
+  // Folds the last lane. Gradients are complete afterwards.
+  void finish_gradients(Context& ctx) { enter_lane(ctx, -1); }
+
+  // ------------------------------------------------------------------ the one forward
+
+  struct layer {
+    int norm1, q, k, v, q_bias = -1, k_bias = -1, v_bias = -1, q_norm = -1, k_norm = -1, o, norm2, gate, up, down;
+  };
+  // What a layer computed, wherever it is kept. Null members are not kept.
+  struct layer_state {
+    A* x = nullptr;     // (rows, hidden) input
+    A* mid = nullptr;   // (rows, hidden) after attention
+    T* q = nullptr;     // (rows, heads * head_dim)
+    T* out = nullptr;   // (rows, heads * head_dim)
+    A* lse = nullptr;   // (rows, heads)
+    T* gate = nullptr;  // (rows, ffn)
+    T* up = nullptr;
+    A* qkv = nullptr;   // (rows, qkv_columns): before norm and rotation; kept for qk_norm
+    A* qk_rstd = nullptr;
+    A* rstd1 = nullptr;
+    A* rstd2 = nullptr;
+  };
+
+  // x (rows, hidden) goes through layer l in place. s.x and s.mid may be null. Keys go to the pages of `b`'s paths.
+  // after_keys() runs when the layer's keys are stored and before they are read. With `attended`, s.out and s.lse
+  // hold the attention's result already.
+  template <class AfterKeys>
+  void layer_forward(Context& ctx, std::int64_t l, const row_batch& b, A* x, const layer_state& s, AfterKeys&& after_keys,
+                     bool attended = false) {
+    const auto& p = layers_[static_cast<std::size_t>(l)];
+    const auto rows = b.rows(), hidden = config_.hidden;
+    auto scope = ctx.scratch();
+    const A eps = static_cast<A>(config_.norm_eps);
+    view<A, 2> stream(x, {rows, hidden});
+    if (s.x != nullptr && s.x != x) copy(ctx, x, rows * hidden, s.x);
+    T* h = scope.template take<T>(rows * hidden);
+    const view<T, 2> normed(h, {rows, hidden});
+    rms_norm(ctx, view<const A, 2>(stream), vector(p.norm1), eps, normed, s.rstd1);
+    A* qkv = s.qkv != nullptr ? s.qkv : scope.template take<A>(rows * shape_.qkv_columns());
+    project(ctx, p, view<const T, 2>(normed), qkv, rows);
+    rotary(ctx, rotation(p, l, b, qkv, s));
+    after_keys();
+    if (!attended) attention(ctx, attending(l, b, s));
+    linear_add(ctx, view<const T, 2>(s.out, {rows, config_.heads * config_.head_dim}), weight(p.o), stream);
+    if (s.mid != nullptr) copy(ctx, x, rows * hidden, s.mid);
+    rms_norm(ctx, view<const A, 2>(stream), vector(p.norm2), eps, normed, s.rstd2);
+    const view<T, 2> gate(s.gate, {rows, config_.ffn}), up(s.up, {rows, config_.ffn});
+    const A* none = nullptr;
+    linear(ctx, view<const T, 2>(normed), weight(p.gate), none, gate);
+    linear(ctx, view<const T, 2>(normed), weight(p.up), none, up);
+    T* act = scope.template take<T>(rows * config_.ffn);
+    const view<T, 2> activated(act, {rows, config_.ffn});
+    swiglu(ctx, view<const T, 2>(gate), view<const T, 2>(up), activated);
+    linear_add(ctx, view<const T, 2>(activated), weight(p.down), stream);
+  }
+
+  // All layers over rows whose keys nobody needs back (decode, prefill, scoring without backward).
+  template <class AfterKeys>
+  void layers_forward(Context& ctx, const row_batch& b, A* x, AfterKeys&& after_keys) {
+    for (std::int64_t l = 0; l < config_.layers; ++l) {
+      auto scope = ctx.scratch();
+      layer_state s;
+      s.q = scope.template take<T>(b.rows() * config_.heads * config_.head_dim);
+      s.out = scope.template take<T>(b.rows() * config_.heads * config_.head_dim);
+      s.gate = scope.template take<T>(b.rows() * config_.ffn);
+      s.up = scope.template take<T>(b.rows() * config_.ffn);
+      if (config_.qk_norm) s.qk_rstd = scope.template take<A>(b.rows() * (config_.heads + config_.kv_heads));
+      layer_forward(ctx, l, b, x, s, [&] { after_keys(l); });
+    }
+  }
+  void embed_rows(Context& ctx, const row_batch& b, A* x) {
+    embed(ctx, std::span<const token>(b.ids), weight(embedding_), view<A, 2>(x, {b.rows(), config_.hidden}));
+  }
+  // The final norm of chosen rows.
+  void final_norm(Context& ctx, view<const A, 2> x, view<T, 2> y, A* rstd) {
+    rms_norm(ctx, x, vector(norm_), static_cast<A>(config_.norm_eps), y, rstd);
+  }
+  matrix<T> head() const { return weight(head_); }
+  const attention_shape& attention_of() const { return shape_; }
+  // Rotation tables for paths of up to n tokens.
+  void reach(std::int64_t n) {
+    ql::detail::expects(n <= config_.max_context, "decoder", "length",
+                        "at most " + std::to_string(config_.max_context) + " tokens on a path (max_context)", n);
+    rope_.reach(n);
+  }
+
+ private:
+  int put(Context& ctx, std::string name, std::int64_t rows, std::int64_t columns, bool product) {
+    parameter_type p;
+    p.name = std::move(name);
+    p.rows = rows;
+    p.columns = columns;
+    p.product = product;
+    p.master = {ctx, {rows * columns}};
+    parameters_.push_back(std::move(p));
+    return static_cast<int>(parameters_.size()) - 1;
+  }
+  parameter_type& at(int i) { return parameters_[static_cast<std::size_t>(i)]; }
+  const parameter_type& at(int i) const { return parameters_[static_cast<std::size_t>(i)]; }
+  matrix<T> weight(int i) const { return at(i).as_matrix(); }
+  const A* vector(int i) const { return i < 0 ? nullptr : at(i).rounded.data(); }
+  static void copy(Context& ctx, const A* from, std::int64_t n, A* to) { round_to(ctx, A{}, from, n, to); }
+
+  void project(Context& ctx, const layer& p, view<const T, 2> x, A* qkv, std::int64_t rows) {
+    const auto qd = config_.heads * config_.head_dim, kd = config_.kv_heads * config_.head_dim, ld = shape_.qkv_columns();
+    linear_sum(ctx, x, weight(p.q), vector(p.q_bias), view<A, 2>(qkv, {rows, qd}, {ld, 1}));
+    linear_sum(ctx, x, weight(p.k), vector(p.k_bias), view<A, 2>(qkv + qd, {rows, kd}, {ld, 1}));
+    linear_sum(ctx, x, weight(p.v), vector(p.v_bias), view<A, 2>(qkv + qd + kd, {rows, kd}, {ld, 1}));
+  }
+  rotary_args<T> rotation(const layer& p, std::int64_t l, const row_batch& b, const A* qkv, const layer_state& s) const {
+    rotary_args<T> r;
+    r.shape = shape_;
+    r.places = b.places();
+    r.qkv = qkv;
+    r.q_norm = vector(p.q_norm);
+    r.k_norm = vector(p.k_norm);
+    r.eps = static_cast<A>(config_.norm_eps);
+    r.cosine = rope_.cosine();
+    r.sine = rope_.sine();
+    r.q = s.q;
+    r.rstd = s.qk_rstd;
+    r.page_base = pool_->base();
+    r.layer_offset = l * shape_.page_elements();
+    return r;
+  }
+  attention_args<T> attending(std::int64_t l, const row_batch& b, const layer_state& s) const {
+    attention_args<T> a;
+    a.shape = shape_;
+    a.places = b.places();
+    a.q = s.q;
+    a.out = s.out;
+    a.lse = s.lse;
+    a.page_base = pool_->base();
+    a.layer_offset = l * shape_.page_elements();
+    return a;
+  }
+  void enter_lane(Context& ctx, std::int32_t lane) {
+    if (lane == lane_) return;
+    if (lane_ >= 0) {
+      if (!first_lane_)
+        for (auto& p : parameters_)
+          if (p.trainable) fold(ctx, static_cast<const A*>(p.lane.data()), p.size(), p.gradient.data());
+      first_lane_ = false;
+    }
+    if (lane >= 0 && !first_lane_)
+      for (auto& p : parameters_) {
+        if (!p.trainable) continue;
+        if (p.lane.empty()) p.lane = {ctx, {p.size()}};
+        clear(ctx, p.lane.data(), p.size());
+      }
+    lane_ = lane;
+  }
+  // Where the lane in progress gathers parameter i, or null where it is frozen.
+  A* gathered(int i) {
+    if (i < 0 || !at(i).trainable) return nullptr;
+    return first_lane_ ? at(i).gradient.data() : at(i).lane.data();
+  }
+  void gather_dw(Context& ctx, int i, view<const A, 2> dy, view<const T, 2> x) {
+    if (A* g = gathered(i)) linear_dw(ctx, dy, x, view<A, 2>(g, {at(i).rows, at(i).columns}));
+  }
+
+  struct unit_work;
+  void unit_forward(Context& ctx, tape& t, unit_work& u, keep kept_parts, bool keeps, bool scored);
+  void unit_backward(Context& ctx, tape& t, unit_work& u, scores<const A> d);
+  void layer_backward(Context& ctx, tape& t, unit_work& u, std::int64_t l, A* dx, const layer_state& s,
+                      A* const* page_gradient);
+  layer_state recomputed(Context& ctx, unit_work& u, std::int64_t l, typename Context::scratch_scope& scope);
+
+  decoder_config config_;
+  lane_options lanes_;
+  attention_shape shape_;
+  rope_table<A> rope_;
+  std::vector<parameter_type> parameters_;
+  std::vector<layer> layers_;
+  int embedding_ = -1, norm_ = -1, head_ = -1;
+  std::shared_ptr<page_pool<T, Context>> pool_;
+  std::uint64_t version_ = 0;
+  std::int32_t lane_ = -1;
+  bool first_lane_ = true;
+};
+
+}  // namespace model
+}  // namespace ql
+
+#include <ql/model/decoder_training.hpp>

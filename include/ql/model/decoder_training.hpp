@@ -1,0 +1,534 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Scoring and backward of the decoder, unit by unit.
+
+#include <ql/model/decoder.hpp>
+
+#include <tuple>
+
+namespace ql::model {
+
+// One unit of a lane: its rows, what is scored on them, and what was kept.
+template <scalar T, execution_context Context>
+struct decoder<T, Context>::unit_work {
+  std::int32_t lane = 0;
+  bool ends_tree = true;
+  std::vector<std::int32_t> segments;
+  row_batch rows;
+  std::vector<std::int32_t> run_segment;  // of each run
+  // scored tokens: hidden row (index into head_rows), target, token index
+  std::vector<token> head_rows;  // unit rows whose hidden state meets the vocabulary, ascending
+  std::vector<token> source;     // per scored token: index into head_rows
+  std::vector<token> target;
+  std::vector<std::int64_t> index;
+  std::vector<token> support;
+  std::vector<std::int64_t> support_first;
+  // attention's gradient
+  std::vector<page_use> uses;
+  std::vector<std::int32_t> run_list;
+  std::vector<std::int32_t> trees;
+  // kept
+  std::vector<tensor<A, 1, Context>> values;
+  std::vector<tensor<T, 1, Context>> rounded;
+  std::vector<layer_state> states;
+  tensor<A, 1, Context> last;  // (rows, hidden) after the last layer
+  std::vector<A> logp, entropy, lse;
+
+  std::int64_t scored() const { return static_cast<std::int64_t>(target.size()); }
+};
+
+// What backward needs: a movable value, owned by the caller, good until the weights change.
+template <scalar T, execution_context Context>
+class decoder<T, Context>::tape {
+ public:
+  tape(tape&&) noexcept = default;
+  tape& operator=(tape&&) noexcept = default;
+  std::uint64_t weights_version() const { return version_; }
+  // Tokens whose log-prob was computed.
+  std::int64_t scored_tokens() const {
+    std::int64_t n = 0;
+    for (auto& u : units_) n += u.scored();
+    return n;
+  }
+
+ private:
+  friend class decoder;
+  explicit tape(key_pages<T, Context> pages) : pages_(std::move(pages)) {}
+  key_pages<T, Context> pages_;
+  std::vector<unit_work> units_;
+  std::uint64_t version_ = 0;
+  std::int64_t tokens_ = 0;
+  A inverse_temperature_ = 1;
+  keep keep_ = keep::everything;
+  bool backward_ = true;
+  // gradients of pages that more than one unit adds to: [layer][slot]
+  std::vector<std::int32_t> resident_slot_;
+  std::int32_t resident_ = 0;
+  tensor<A, 1, Context> resident_gradient_;
+};
+
+namespace detail {
+
+// Rows of segment tokens [from, to) by path position, one run a query tile.
+template <class Pages>
+void append_rows(row_batch& b, const Pages& pages, std::int32_t s, std::span<const token> ids, std::int64_t from) {
+  const auto& g = pages[s];
+  const auto path = static_cast<std::int64_t>(b.pages.size());
+  b.pages.insert(b.pages.end(), g.pages.begin(), g.pages.end());
+  const auto first = b.rows();
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    b.ids.push_back(ids[i]);
+    b.position.push_back(from + static_cast<std::int64_t>(i));
+    b.path.push_back(path);
+  }
+  for (std::int64_t i = 0; i < static_cast<std::int64_t>(ids.size());) {
+    const auto position = from + i;
+    const auto n = std::min<std::int64_t>(static_cast<std::int64_t>(ids.size()) - i, query_tile - position % query_tile);
+    b.runs.push_back({first + i, static_cast<std::int32_t>(n), static_cast<std::int32_t>(position / key_block + 1)});
+    i += n;
+  }
+}
+
+}  // namespace detail
+
+template <scalar T, execution_context Context>
+auto decoder<T, Context>::score(Context& ctx, const token_tree& tree, const lane_plan& plan, unit_range range,
+                                const score_options& o, scores<A> out) -> tape {
+  tree.validate(config_.vocabulary, config_.max_context);
+  ql::checked(o.distribution);
+  using ql::detail::expects;
+  expects(range.first >= 0 && range.count >= 0 &&
+              static_cast<std::size_t>(range.first) + static_cast<std::size_t>(range.count) <= plan.units.size(),
+          "decoder::score", "range", "units of the plan", range.first + range.count);
+  const auto fits = [&](std::span<A> s, const char* name) {
+    expects<shape_error>(s.empty() || static_cast<std::int64_t>(s.size()) == tree.tokens(), "decoder::score", name,
+                         std::to_string(tree.tokens()) + " values, one a token of the tree", s.size());
+  };
+  fits(out.logp, "logp");
+  fits(out.entropy, "entropy");
+  const bool frozen = o.distribution.truncated() && o.distribution.rule == support_rule::frozen;
+  expects(!frozen || o.support != nullptr, "decoder::score", "support", "the recorded support of a frozen distribution", "none");
+
+  tape t{key_pages<T, Context>(pool_)};
+  t.version_ = version_;
+  t.tokens_ = tree.tokens();
+  t.inverse_temperature_ = static_cast<A>(1.0 / o.distribution.temperature);
+  t.keep_ = o.keep;
+  t.backward_ = o.backward;
+
+  // which unit and row each token is
+  std::vector<std::int32_t> unit_of(tree.segments().size(), -1);
+  std::vector<std::int64_t> row_of(tree.segments().size(), 0);
+  std::int64_t longest = 0;
+  for (std::int32_t i = 0; i < range.count; ++i) {
+    const auto& u = plan.units[static_cast<std::size_t>(range.first + i)];
+    auto& w = t.units_.emplace_back();
+    w.lane = u.lane;
+    w.ends_tree = u.ends_tree;
+    w.segments = u.segments;
+    std::int64_t row = 0;
+    for (auto s : u.segments) {
+      unit_of[static_cast<std::size_t>(s)] = i;
+      row_of[static_cast<std::size_t>(s)] = row;
+      row += tree[s].count;
+      longest = std::max(longest, tree[s].start + tree[s].count);
+    }
+  }
+  reach(longest);
+  for (std::int32_t s = 0; s < static_cast<std::int32_t>(tree.segments().size()); ++s) {
+    if (unit_of[static_cast<std::size_t>(s)] < 0) continue;
+    const auto& g = tree[s];
+    expects(g.parent < 0 || unit_of[static_cast<std::size_t>(g.parent)] >= 0, "decoder::score", "range",
+            "whole trees (cut micro-batches with lane_plan::split)", "a segment without its parent");
+    t.pages_.open(s, g.parent, g.start, g.count);
+    t.pages_.grow(s, g.start + g.count);
+  }
+  // rows, and scored tokens in the unit of the row that predicts them
+  for (auto& w : t.units_)
+    for (auto s : w.segments) {
+      detail::append_rows(w.rows, t.pages_, s, tree.ids(s), tree[s].start);
+      w.run_segment.resize(w.rows.runs.size(), s);
+    }
+  for (std::int32_t s = 0; s < static_cast<std::int32_t>(tree.segments().size()); ++s) {
+    if (unit_of[static_cast<std::size_t>(s)] < 0) continue;
+    const auto& g = tree[s];
+    std::int32_t before = g.parent;  // the segment that holds the first token's predecessor
+    while (before >= 0 && tree[before].count == 0) before = tree[before].parent;
+    for (std::int64_t i = 0; i < g.count; ++i) {
+      if (!tree.has_loss(g.first + i) || (i == 0 && before < 0)) continue;
+      const auto holder = i > 0 ? s : before;
+      auto& w = t.units_[static_cast<std::size_t>(unit_of[static_cast<std::size_t>(holder)])];
+      const auto row = row_of[static_cast<std::size_t>(holder)] + (i > 0 ? i - 1 : tree[before].count - 1);
+      w.head_rows.push_back(static_cast<token>(row));
+      w.source.push_back(static_cast<token>(row));
+      w.target.push_back(tree.ids()[static_cast<std::size_t>(g.first + i)]);
+      w.index.push_back(g.first + i);
+      if (frozen) {
+        if (w.support_first.empty()) w.support_first.push_back(0);
+        const auto kept = o.support->of(g.first + i);
+        expects(kept.empty() || std::find(kept.begin(), kept.end(), w.target.back()) != kept.end(), "decoder::score",
+                "support of token " + std::to_string(g.first + i), "a support that holds the token", "one without it");
+        for (auto id : kept)
+          expects(id >= 0 && id < config_.vocabulary, "decoder::score", "support", "ids of the vocabulary", id);
+        w.support.insert(w.support.end(), kept.begin(), kept.end());
+        w.support_first.push_back(static_cast<std::int64_t>(w.support.size()));
+      }
+    }
+  }
+  for (auto& w : t.units_) {
+    std::sort(w.head_rows.begin(), w.head_rows.end());
+    w.head_rows.erase(std::unique(w.head_rows.begin(), w.head_rows.end()), w.head_rows.end());
+    for (auto& r : w.source)
+      r = static_cast<token>(std::lower_bound(w.head_rows.begin(), w.head_rows.end(), r) - w.head_rows.begin());
+  }
+  // parents come after their children in a plan: forward runs each tree's units backwards
+  for (std::size_t first = 0; first < t.units_.size();) {
+    auto last = first;
+    while (!t.units_[last].ends_tree) ++last;
+    for (auto i = last + 1; i-- > first;)
+      unit_forward(ctx, t, t.units_[i], o.keep, o.backward && o.keep != keep::nothing, true);
+    first = last + 1;
+  }
+  for (const auto& u : t.units_)
+    for (std::size_t i = 0; i < u.index.size(); ++i) {
+      if (!out.logp.empty()) out.logp[static_cast<std::size_t>(u.index[i])] = u.logp[i];
+      if (!out.entropy.empty()) out.entropy[static_cast<std::size_t>(u.index[i])] = u.entropy[i];
+    }
+  return t;
+}
+
+template <scalar T, execution_context Context>
+void decoder<T, Context>::unit_forward(Context& ctx, tape& t, unit_work& u, keep kept_parts, bool keeps, bool scored) {
+  const auto rows = u.rows.rows(), hidden = config_.hidden;
+  const auto qd = config_.heads * config_.head_dim;
+  auto scope = ctx.scratch();
+  if (keeps) u.last = {ctx, {rows * hidden}};
+  A* x = keeps ? u.last.data() : scope.template take<A>(rows * hidden);
+  embed_rows(ctx, u.rows, x);
+  const auto after_keys = [&](std::int64_t l) {
+    for (auto s : u.segments) t.pages_.copy_prefix(s, l);
+  };
+  if (!keeps) {
+    layers_forward(ctx, u.rows, x, after_keys);
+  } else {
+    const auto value = [&](std::int64_t n) { return u.values.emplace_back(ctx, std::array{n}).data(); };
+    const auto round = [&](std::int64_t n) { return u.rounded.emplace_back(ctx, std::array{n}).data(); };
+    for (std::int64_t l = 0; l < config_.layers; ++l) {
+      auto inner = ctx.scratch();
+      layer_state s, kept;
+      s.x = kept.x = value(rows * hidden);
+      s.rstd1 = inner.template take<A>(rows);
+      s.rstd2 = inner.template take<A>(rows);
+      if (kept_parts == keep::everything) {
+        s.mid = kept.mid = value(rows * hidden);
+        s.q = kept.q = round(rows * qd);
+        s.gate = kept.gate = round(rows * config_.ffn);
+        s.up = kept.up = round(rows * config_.ffn);
+        s.rstd1 = kept.rstd1 = value(rows);
+        s.rstd2 = kept.rstd2 = value(rows);
+        if (config_.qk_norm) s.qkv = kept.qkv = value(rows * shape_.qkv_columns());
+      } else {
+        s.q = inner.template take<T>(rows * qd);
+        s.gate = inner.template take<T>(rows * config_.ffn);
+        s.up = inner.template take<T>(rows * config_.ffn);
+      }
+      if (config_.qk_norm) {
+        s.qk_rstd = kept_parts == keep::everything ? value(rows * (config_.heads + config_.kv_heads))
+                                                : inner.template take<A>(rows * (config_.heads + config_.kv_heads));
+        if (kept_parts == keep::everything) kept.qk_rstd = s.qk_rstd;
+      }
+      if (kept_parts == keep::inputs) {
+        s.out = inner.template take<T>(rows * qd);
+      } else {
+        s.out = kept.out = round(rows * qd);
+        s.lse = kept.lse = value(rows * config_.heads);
+      }
+      layer_forward(ctx, l, u.rows, x, s, [&] { after_keys(l); });
+      u.states.push_back(kept);
+    }
+  }
+  if (!scored || u.scored() == 0) return;
+  const auto n = static_cast<std::int64_t>(u.head_rows.size());
+  A* picked = scope.template take<A>(n * hidden);
+  T* normed = scope.template take<T>(n * hidden);
+  T* states = scope.template take<T>(u.scored() * hidden);
+  gather_rows(ctx, static_cast<const A*>(x), std::span<const token>(u.head_rows), hidden, picked);
+  final_norm(ctx, view<const A, 2>(picked, {n, hidden}), view<T, 2>(normed, {n, hidden}), nullptr);
+  gather_rows(ctx, static_cast<const T*>(normed), std::span<const token>(u.source), hidden, states);
+  u.logp.resize(u.target.size());
+  u.entropy.resize(u.target.size());
+  u.lse.resize(u.target.size());
+  vocabulary_args<T> v;
+  v.head = head();
+  v.inverse_temperature = t.inverse_temperature_;
+  v.hidden = {states, {u.scored(), hidden}};
+  v.targets = u.target;
+  v.support = u.support;
+  v.support_first = u.support_first;
+  v.logp = u.logp;
+  v.entropy = u.entropy;
+  v.lse = u.lse;
+  vocabulary(ctx, v);
+}
+
+template <scalar T, execution_context Context>
+void decoder<T, Context>::backward(Context& ctx, tape& t, scores<const A> d) {
+  using ql::detail::expects;
+  expects<state_error>(t.version_ == version_, "decoder::backward", "tape", "a tape of the current weights (version " +
+                       std::to_string(version_) + ")", "one of version " + std::to_string(t.version_));
+  expects<state_error>(t.backward_, "decoder::backward", "tape", "a tape scored for backward, used once",
+                       "one scored without, or used already");
+  expects<shape_error>(static_cast<std::int64_t>(d.logp.size()) == t.tokens_, "decoder::backward", "dlogp",
+                       std::to_string(t.tokens_) + " values, one a token of the tree", d.logp.size());
+  expects<shape_error>(d.entropy.empty() || static_cast<std::int64_t>(d.entropy.size()) == t.tokens_, "decoder::backward",
+                       "dentropy", std::to_string(t.tokens_) + " values or none", d.entropy.size());
+  t.backward_ = false;
+  for (std::size_t first = 0; first < t.units_.size();) {
+    auto last = first;
+    while (!t.units_[last].ends_tree) ++last;
+    // pages that children in other units add to: those of segments whose unit is not theirs alone
+    t.resident_slot_.assign(static_cast<std::size_t>(pool_->pages()), -1);
+    t.resident_ = 0;
+    if (last > first) {
+      for (auto i = first; i <= last; ++i)
+        for (auto s : t.units_[i].segments) {
+          bool has_child = false;
+          for (auto j = first; j < i; ++j)
+            for (auto c : t.units_[j].segments) has_child = has_child || t.pages_[c].parent == s;
+          if (!has_child) continue;
+          const auto& g = t.pages_[s];
+          for (auto b = g.shared; b < static_cast<std::int64_t>(g.pages.size()); ++b)
+            t.resident_slot_[static_cast<std::size_t>(g.pages[static_cast<std::size_t>(b)])] = t.resident_++;
+        }
+      const auto n = config_.layers * t.resident_ * shape_.page_elements();
+      t.resident_gradient_ = {ctx, {n}};
+      clear(ctx, t.resident_gradient_.data(), n);
+    }
+    for (auto i = first; i <= last; ++i) {
+      auto& u = t.units_[i];
+      enter_lane(ctx, u.lane);
+      if (t.keep_ == keep::nothing) unit_forward(ctx, t, u, keep::inputs, true, false);
+      unit_backward(ctx, t, u, d);
+      u.values.clear();
+      u.rounded.clear();
+      u.states.clear();
+      u.last = {};
+    }
+    t.resident_gradient_ = {};
+    first = last + 1;
+  }
+}
+
+template <scalar T, execution_context Context>
+void decoder<T, Context>::unit_backward(Context& ctx, tape& t, unit_work& u, scores<const A> d) {
+  const auto rows = u.rows.rows(), hidden = config_.hidden;
+  if (rows == 0) return;
+  auto scope = ctx.scratch();
+  A* dx = scope.template take<A>(rows * hidden);
+  clear(ctx, dx, rows * hidden);
+  if (u.scored() > 0) {
+    auto inner = ctx.scratch();
+    const auto n = static_cast<std::int64_t>(u.head_rows.size());
+    A* picked = inner.template take<A>(n * hidden);
+    A* rstd = inner.template take<A>(n);
+    T* normed = inner.template take<T>(n * hidden);
+    T* states = inner.template take<T>(u.scored() * hidden);
+    gather_rows(ctx, static_cast<const A*>(u.last.data()), std::span<const token>(u.head_rows), hidden, picked);
+    final_norm(ctx, view<const A, 2>(picked, {n, hidden}), view<T, 2>(normed, {n, hidden}), rstd);
+    gather_rows(ctx, static_cast<const T*>(normed), std::span<const token>(u.source), hidden, states);
+    A* dlogp = inner.template take<A>(u.scored());
+    A* dentropy = inner.template take<A>(u.scored());
+    for (std::size_t i = 0; i < u.index.size(); ++i) {
+      dlogp[i] = d.logp[static_cast<std::size_t>(u.index[i])];
+      dentropy[i] = d.entropy.empty() ? A(0) : d.entropy[static_cast<std::size_t>(u.index[i])];
+    }
+    A* dstates = inner.template take<A>(u.scored() * hidden);
+    clear(ctx, dstates, u.scored() * hidden);
+    vocabulary_dx_args<T> v;
+    v.forward.head = head();
+    v.forward.inverse_temperature = t.inverse_temperature_;
+    v.forward.hidden = {states, {u.scored(), hidden}};
+    v.forward.targets = u.target;
+    v.forward.support = u.support;
+    v.forward.support_first = u.support_first;
+    v.forward.logp = u.logp;
+    v.forward.entropy = u.entropy;
+    v.forward.lse = u.lse;
+    v.dlogp = {dlogp, u.target.size()};
+    if (!d.entropy.empty()) v.dentropy = {dentropy, u.target.size()};
+    v.dhidden = dstates;
+    v.dhead = gathered(head_);
+    vocabulary_dx(ctx, v);
+    A* dnormed = inner.template take<A>(n * hidden);
+    clear(ctx, dnormed, n * hidden);
+    embed_dw(ctx, std::span<const token>(u.source), view<const A, 2>(dstates, {u.scored(), hidden}),
+             view<A, 2>(dnormed, {n, hidden}));
+    const view<const A, 2> x(picked, {n, hidden}), dy(dnormed, {n, hidden});
+    if (A* g = gathered(norm_)) rms_norm_dw(ctx, dy, x, static_cast<const A*>(rstd), g);
+    A* dpicked = inner.template take<A>(n * hidden);
+    clear(ctx, dpicked, n * hidden);
+    rms_norm_dx(ctx, dy, x, vector(norm_), static_cast<const A*>(rstd), view<A, 2>(dpicked, {n, hidden}));
+    embed_dw(ctx, std::span<const token>(u.head_rows), view<const A, 2>(dpicked, {n, hidden}), view<A, 2>(dx, {rows, hidden}));
+  }
+  u.last = {};
+
+  // pages this unit sees, by ascending block within a tree; runs in row order
+  if (u.uses.empty()) {
+    struct use {
+      std::int32_t tree, block, page, run;
+    };
+    std::vector<use> all;
+    std::int32_t tree = -1, last_root = -1;
+    for (std::size_t run = 0; run < u.rows.runs.size(); ++run) {
+      std::int32_t root = u.run_segment[run];
+      while (t.pages_[root].parent >= 0) root = t.pages_[root].parent;
+      if (root != last_root) ++tree, last_root = root;
+      const auto& g = t.pages_[u.run_segment[run]];
+      for (std::int32_t b = 0; b < u.rows.runs[run].shared_blocks; ++b)
+        all.push_back({tree, b, g.pages[static_cast<std::size_t>(b)], static_cast<std::int32_t>(run)});
+    }
+    std::stable_sort(all.begin(), all.end(), [](const use& a, const use& b) {
+      return std::tie(a.tree, a.block, a.page) < std::tie(b.tree, b.block, b.page);
+    });
+    u.trees.push_back(0);
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      const bool fresh = i == 0 || all[i].page != all[i - 1].page || all[i].tree != all[i - 1].tree || all[i].block != all[i - 1].block;
+      if (i > 0 && all[i].tree != all[i - 1].tree) u.trees.push_back(static_cast<std::int32_t>(u.uses.size()));
+      if (fresh) u.uses.push_back({all[i].page, all[i].block, static_cast<std::int32_t>(u.run_list.size()), 0});
+      u.run_list.push_back(all[i].run);
+      ++u.uses.back().count;
+    }
+    u.trees.push_back(static_cast<std::int32_t>(u.uses.size()));
+  }
+  // gradients of pages that only this unit adds to live for one layer at a time
+  std::vector<A*> page_gradient(static_cast<std::size_t>(pool_->pages()), nullptr);
+  std::vector<std::int32_t> own;
+  for (const auto& use : u.uses)
+    if (t.resident_slot_[static_cast<std::size_t>(use.page)] < 0) own.push_back(use.page);
+  const auto page = shape_.page_elements();
+  A* local = scope.template take<A>(static_cast<std::int64_t>(own.size()) * page);
+  for (std::size_t i = 0; i < own.size(); ++i) page_gradient[static_cast<std::size_t>(own[i])] = local + static_cast<std::int64_t>(i) * page;
+  for (std::int64_t l = config_.layers; l-- > 0;) {
+    clear(ctx, local, static_cast<std::int64_t>(own.size()) * page);
+    for (std::size_t p = 0; p < t.resident_slot_.size(); ++p)
+      if (t.resident_slot_[p] >= 0)
+        page_gradient[p] = t.resident_gradient_.data() + (l * t.resident_ + t.resident_slot_[p]) * page;
+    auto inner = ctx.scratch();
+    const auto s = recomputed(ctx, u, l, inner);
+    layer_backward(ctx, t, u, l, dx, s, page_gradient.data());
+  }
+  if (A* g = gathered(embedding_))
+    embed_dw(ctx, std::span<const token>(u.rows.ids), view<const A, 2>(dx, {rows, hidden}),
+             view<A, 2>(g, {config_.vocabulary, hidden}));
+}
+
+// The full state of a layer: kept, or run again from its input.
+template <scalar T, execution_context Context>
+auto decoder<T, Context>::recomputed(Context& ctx, unit_work& u, std::int64_t l,
+                                     typename Context::scratch_scope& scope) -> layer_state {
+  layer_state s = u.states[static_cast<std::size_t>(l)];
+  if (s.mid != nullptr) return s;
+  const auto rows = u.rows.rows(), hidden = config_.hidden, qd = config_.heads * config_.head_dim;
+  const bool attended = s.out != nullptr;
+  s.mid = scope.template take<A>(rows * hidden);
+  s.q = scope.template take<T>(rows * qd);
+  s.gate = scope.template take<T>(rows * config_.ffn);
+  s.up = scope.template take<T>(rows * config_.ffn);
+  s.rstd1 = scope.template take<A>(rows);
+  s.rstd2 = scope.template take<A>(rows);
+  if (!attended) {
+    s.out = scope.template take<T>(rows * qd);
+    s.lse = scope.template take<A>(rows * config_.heads);
+  }
+  if (config_.qk_norm) {
+    s.qkv = scope.template take<A>(rows * shape_.qkv_columns());
+    s.qk_rstd = scope.template take<A>(rows * (config_.heads + config_.kv_heads));
+  }
+  A* x = scope.template take<A>(rows * hidden);
+  copy(ctx, s.x, rows * hidden, x);
+  layer_state run = s;
+  run.x = nullptr;
+  layer_forward(ctx, l, u.rows, x, run, [] {}, attended);
+  return s;
+}
+
+template <scalar T, execution_context Context>
+void decoder<T, Context>::layer_backward(Context& ctx, tape& t, unit_work& u, std::int64_t l, A* dx, const layer_state& s,
+                                         A* const* page_gradient) {
+  const auto& p = layers_[static_cast<std::size_t>(l)];
+  const auto rows = u.rows.rows(), hidden = config_.hidden, ffn = config_.ffn, qd = config_.heads * config_.head_dim,
+             kd = config_.kv_heads * config_.head_dim, ld = shape_.qkv_columns();
+  const A eps = static_cast<A>(config_.norm_eps);
+  const view<A, 2> stream(dx, {rows, hidden});
+  const view<const A, 2> dstream(stream);
+  auto scope = ctx.scratch();
+  T* h = scope.template take<T>(rows * hidden);
+  const view<T, 2> normed(h, {rows, hidden});
+  A* dh = scope.template take<A>(rows * hidden);
+  const view<A, 2> dnormed(dh, {rows, hidden});
+  {  // x_out = mid + down(silu(gate h) * up h), h = norm2(mid)
+    auto inner = ctx.scratch();
+    const view<const A, 2> mid(s.mid, {rows, hidden});
+    rms_norm(ctx, mid, vector(p.norm2), eps, normed, s.rstd2);
+    const view<const T, 2> gate(s.gate, {rows, ffn}), up(s.up, {rows, ffn});
+    T* act = inner.template take<T>(rows * ffn);
+    swiglu(ctx, gate, up, view<T, 2>(act, {rows, ffn}));
+    A* dact = inner.template take<A>(rows * ffn);
+    linear_dx(ctx, dstream, weight(p.down), view<A, 2>(dact, {rows, ffn}), false);
+    gather_dw(ctx, p.down, dstream, view<const T, 2>(act, {rows, ffn}));
+    const view<A, 2> dgate(inner.template take<A>(rows * ffn), {rows, ffn}), dup(inner.template take<A>(rows * ffn), {rows, ffn});
+    swiglu_dx(ctx, gate, up, view<const A, 2>(dact, {rows, ffn}), dgate, dup);
+    linear_dx(ctx, view<const A, 2>(dgate), weight(p.gate), dnormed, false);
+    linear_dx(ctx, view<const A, 2>(dup), weight(p.up), dnormed, true);
+    gather_dw(ctx, p.gate, view<const A, 2>(dgate), view<const T, 2>(normed));
+    gather_dw(ctx, p.up, view<const A, 2>(dup), view<const T, 2>(normed));
+    if (A* g = gathered(p.norm2)) rms_norm_dw(ctx, view<const A, 2>(dnormed), mid, static_cast<const A*>(s.rstd2), g);
+    rms_norm_dx(ctx, view<const A, 2>(dnormed), mid, vector(p.norm2), static_cast<const A*>(s.rstd2), stream);
+  }
+  {  // mid = x + o(attention(...norm1(x)))
+    auto inner = ctx.scratch();
+    const view<const A, 2> x(s.x, {rows, hidden});
+    rms_norm(ctx, x, vector(p.norm1), eps, normed, s.rstd1);
+    A* dout = inner.template take<A>(rows * qd);
+    linear_dx(ctx, dstream, weight(p.o), view<A, 2>(dout, {rows, qd}), false);
+    gather_dw(ctx, p.o, dstream, view<const T, 2>(s.out, {rows, qd}));
+    attention_dx_args<T> a;
+    a.forward = attending(l, u.rows, s);
+    a.uses = {u.uses, u.run_list, u.trees};
+    a.dout = dout;
+    a.dq = inner.template take<A>(rows * config_.heads * shape_.padded_dim());
+    a.page_gradient = page_gradient;
+    attention_dx(ctx, a);
+    // keys copied at a branch are the ancestors': their gradients go home, children before parents
+    for (auto it = u.segments.rbegin(); it != u.segments.rend(); ++it) {
+      const auto& g = t.pages_[*it];
+      if (g.copied == 0) continue;
+      return_keys(ctx, shape_, static_cast<const A*>(page_gradient[g.pages[static_cast<std::size_t>(g.shared)]]),
+                  page_gradient[t.pages_.prefix_source(*it)], g.copied);
+    }
+    rotary_dx_args<T> r;
+    r.forward = rotation(p, l, u.rows, s.qkv, s);
+    r.dq = a.dq;
+    r.page_gradient = page_gradient;
+    A* dqkv = inner.template take<A>(rows * ld);
+    r.dqkv = dqkv;
+    r.dq_norm = gathered(p.q_norm);
+    r.dk_norm = gathered(p.k_norm);
+    rotary_dx(ctx, r);
+    const struct {
+      int weight, bias;
+      std::int64_t first, count;
+    } parts[] = {{p.q, p.q_bias, 0, qd}, {p.k, p.k_bias, qd, kd}, {p.v, p.v_bias, qd + kd, kd}};
+    for (const auto& part : parts) {
+      const view<const A, 2> dy(dqkv + part.first, {rows, part.count}, {ld, 1});
+      linear_dx(ctx, dy, weight(part.weight), dnormed, part.first > 0);
+      gather_dw(ctx, part.weight, dy, view<const T, 2>(normed));
+      if (A* g = gathered(part.bias)) column_sum(ctx, dy, view<A, 1>(g, part.count));
+    }
+    if (A* g = gathered(p.norm1)) rms_norm_dw(ctx, view<const A, 2>(dnormed), x, static_cast<const A*>(s.rstd1), g);
+    rms_norm_dx(ctx, view<const A, 2>(dnormed), x, vector(p.norm1), static_cast<const A*>(s.rstd1), stream);
+  }
+}
+
+}  // namespace ql::model
