@@ -53,4 +53,12 @@ struct frozen_support {
   }
 };
 
+// One row of logits as a sampler sees it: already divided by the temperature.
+template <class A>
+struct logits_row {
+  std::span<const A> z;
+  A max = 0;
+  A sum = 0;  // of exp(z - max)
+};
+
 }  // namespace ql

@@ -72,6 +72,7 @@ class token_tree {
     loss_.resize(tokens_.size(), what == role::action ? 1 : 0);
     return s;
   }
+  bool has_room(std::int32_t leaf) const { return at(leaf).count < reserved_[static_cast<std::size_t>(leaf)]; }
   // Appends to a growing leaf; returns the token's index.
   std::int64_t push(std::int32_t leaf, token t) {
     auto& s = at(leaf);
@@ -148,16 +149,16 @@ class token_tree {
     for (const auto& s : segments_) n += s.count * s.start + s.count * (s.count + 1) / 2;
     return n;
   }
-  // Throws unless every id lies in [0, vocabulary) and no path is longer than max_context.
-  void validate(std::int64_t vocabulary, std::int64_t max_context = std::numeric_limits<std::int64_t>::max()) const {
+  // Throws unless every id lies in [0, vocab_size) and no path is longer than max_context.
+  void validate(std::int64_t vocab_size, std::int64_t max_context = std::numeric_limits<std::int64_t>::max()) const {
     detail::expects(!empty(), "token_tree", "tokens", "at least one token", "an empty tree");
     for (std::int32_t s = 0; s < static_cast<std::int32_t>(segments_.size()); ++s) {
       const auto& g = at(s);
       detail::expects(g.start + g.count <= max_context, "token_tree", "length",
                       "at most " + std::to_string(max_context) + " tokens on a path (max_context)", g.start + g.count);
       for (auto id : ids(s))
-        detail::expects(id >= 0 && id < vocabulary, "token_tree", "token id in segment " + std::to_string(s),
-                        "0 to " + std::to_string(vocabulary - 1) + " (the vocabulary)", id);
+        detail::expects(id >= 0 && id < vocab_size, "token_tree", "token id in segment " + std::to_string(s),
+                        "0 to " + std::to_string(vocab_size - 1) + " (the vocabulary)", id);
     }
   }
 
