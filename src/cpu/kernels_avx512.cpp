@@ -1,7 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// g++ 12 takes the undefined operands inside its own AVX-512 intrinsics for uninitialised variables.
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include "tables.hpp"
 
 #include <ql/backend/cpu/simd/kernels.hpp>

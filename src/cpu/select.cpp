@@ -12,11 +12,12 @@ struct entry {
   std::string_view name;
   const detail::isa_tables* tables;
 };
-constexpr int most = 4;
+constexpr int most = 5;
 struct registry {
   entry entries[most];
   std::string_view names[most];
   int count = 0;
+  const entry* best = nullptr;
   const entry* chosen = nullptr;
   void put(std::string_view name, const detail::isa_tables& t) {
     entries[count] = {name, &t};
@@ -32,6 +33,9 @@ struct registry {
 #if defined(QL_HAVE_AVX512)
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl")) {
+#if defined(QL_HAVE_AMX)
+      put("amx-model", detail::amx_model_tables);
+#endif
       put("avx512", detail::avx512_tables);
 #if defined(QL_HAVE_AMX)
       if (detail::amx_usable()) put("amx", detail::amx_tables);
@@ -39,7 +43,7 @@ struct registry {
     }
 #endif
 #endif
-    chosen = &entries[count - 1];
+    best = chosen = &entries[count - 1];
   }
 };
 registry& all() {
@@ -89,7 +93,7 @@ std::span<const std::string_view> kernel_names() {
 }
 void use_kernels(std::string_view name) {
   auto& r = all();
-  r.chosen = name.empty() ? &r.entries[r.count - 1] : &find(name);
+  r.chosen = name.empty() ? r.best : &find(name);
 }
 
 }  // namespace ql::cpu

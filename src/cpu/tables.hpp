@@ -15,6 +15,7 @@ extern const isa_tables portable_tables;
 extern const isa_tables avx2_tables;
 extern const isa_tables avx512_tables;
 extern const isa_tables amx_tables;
+extern const isa_tables amx_model_tables;  // the AMX kernels over a scalar model of their instructions: for tests
 
 bool amx_usable();  // asks the kernel for the tile registers
 

@@ -10,7 +10,9 @@ struct adamw_args {
   double gradient_scale = 1;                // clipping
 };
 struct sgd_args {
-  double lr = 0, momentum = 0, weight_decay = 0, gradient_scale = 1;
+  double lr = 0, momentum = 0, weight_decay = 0;
+  bool nesterov = false;
+  double gradient_scale = 1;
 };
 
 }  // namespace ql

@@ -129,7 +129,8 @@ struct kernel_table {
   double (*sum_of_squares)(const A* g, std::int64_t n);  // of one norm_block
 };
 
-// The best kernels for this machine, or those of that name ("portable", "avx2", "avx512", "amx").
+// The best kernels for this machine, or those of that name ("portable", "avx2", "avx512", "amx"; "amx-model" runs the
+// AMX kernels over a scalar model of their instructions, on any AVX-512 machine).
 template <class T>
 const kernel_table<T>& kernels();
 template <class T>

@@ -470,37 +470,38 @@ struct bodies {
 
   // ------------------------------------------------------------------ parameters
 
+  // The roundings of ql::rl::adamw::update and ql::rl::sgd::update, sixteen elements at a time.
   static void adamw(A* w, const A* g, A* m, A* v, std::int64_t n, const adamw_args& p) {
-    const V b1 = O::set(static_cast<A>(p.beta1)), b2 = O::set(static_cast<A>(p.beta2));
-    const V c1 = O::set(static_cast<A>(1.0 - p.beta1)), c2 = O::set(static_cast<A>(1.0 - p.beta2));
-    const V decay = O::set(static_cast<A>(1.0 - p.lr * p.weight_decay));
-    const V step = O::set(static_cast<A>(-p.lr / p.correction1));
-    const V root = O::set(static_cast<A>(1.0 / p.correction2));
+    const V b1 = O::set(static_cast<A>(p.beta1)), r1 = O::set(static_cast<A>(1.0 - p.beta1));
+    const V b2 = O::set(static_cast<A>(p.beta2)), r2 = O::set(static_cast<A>(1.0 - p.beta2));
+    const V rate = O::set(static_cast<A>(-(p.lr / p.correction1)));
+    const V decay = O::set(static_cast<A>(-(p.lr * p.weight_decay)));
+    const V root = O::set(static_cast<A>(1.0 / __builtin_sqrt(p.correction2)));
     const V eps = O::set(static_cast<A>(p.eps)), gs = O::set(static_cast<A>(p.gradient_scale));
     for (std::int64_t i = 0; i < n; i += lanes) {
       const int c = static_cast<int>(n - i < lanes ? n - i : lanes);
-      const V gi = O::mul(O::load_n(g + i, c), gs);
-      const V mi = O::fma(gi, c1, O::mul(O::load_n(m + i, c), b1));
-      const V vi = O::fma(O::mul(gi, gi), c2, O::mul(O::load_n(v + i, c), b2));
-      const V denominator = O::add(O::sqrt(O::mul(vi, root)), eps);
-      const V wi = O::fma(O::div(mi, denominator), step, O::mul(O::load_n(w + i, c), decay));
+      const V gi = O::mul(O::load_n(g + i, c), gs), wi = O::load_n(w + i, c);
+      const V mi = O::fma(b1, O::load_n(m + i, c), O::mul(r1, gi));
+      const V vi = O::fma(b2, O::load_n(v + i, c), O::mul(O::mul(r2, gi), gi));
+      const V denominator = O::fma(O::sqrt(vi), root, eps);
+      O::store_n(w + i, O::fma(rate, O::div(mi, denominator), O::fma(decay, wi, wi)), c);
       O::store_n(m + i, mi, c);
       O::store_n(v + i, vi, c);
-      O::store_n(w + i, wi, c);
     }
   }
   static void sgd(A* w, const A* g, A* momentum, std::int64_t n, const sgd_args& p) {
-    const V mu = O::set(static_cast<A>(p.momentum)), step = O::set(static_cast<A>(-p.lr));
-    const V decay = O::set(static_cast<A>(p.weight_decay)), gs = O::set(static_cast<A>(p.gradient_scale));
+    const V mu = O::set(static_cast<A>(p.momentum)), decay = O::set(static_cast<A>(p.weight_decay));
+    const V rate = O::set(static_cast<A>(-p.lr)), gs = O::set(static_cast<A>(p.gradient_scale));
     for (std::int64_t i = 0; i < n; i += lanes) {
       const int c = static_cast<int>(n - i < lanes ? n - i : lanes);
       const V wi = O::load_n(w + i, c);
-      V d = O::fma(wi, decay, O::mul(O::load_n(g + i, c), gs));
+      V d = O::fma(decay, wi, O::mul(O::load_n(g + i, c), gs));
       if (momentum != nullptr) {
-        d = O::fma(O::load_n(momentum + i, c), mu, d);
-        O::store_n(momentum + i, d, c);
+        const V b = O::fma(mu, O::load_n(momentum + i, c), d);
+        O::store_n(momentum + i, b, c);
+        d = p.nesterov ? O::fma(mu, b, d) : b;
       }
-      O::store_n(w + i, O::fma(d, step, wi), c);
+      O::store_n(w + i, O::fma(rate, d, wi), c);
     }
   }
   // squares in double: a sum of many float squares loses digits, and the norm decides a clip
