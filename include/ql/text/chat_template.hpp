@@ -32,9 +32,9 @@ struct template_limits {
 
 struct render_options {
   bool add_generation_prompt = true;
-  const io::json::value* tools = nullptr;     // an array; absent: undefined in the template
-  io::json::value::object_type variables{};   // enable_thinking, date_string, ...; these win over the tokenizer's
-  std::optional<std::int64_t> now{};          // seconds since 1970 (UTC) for strftime_now, which is an error without
+  const io::json::value* tools = nullptr;    // an array; absent: undefined in the template
+  io::json::value::object_type variables{};  // enable_thinking, date_string, ...; these win over the tokenizer's
+  std::optional<std::int64_t> now{};         // seconds since 1970 (UTC) for strftime_now, which is an error without
 };
 
 struct rendered_prompt {
