@@ -38,14 +38,24 @@ struct random_key {
   friend constexpr bool operator==(const random_key&, const random_key&) = default;
 };
 
-// 128 bits for the draw at `position` (a token's path position, an element's index) of the stream `key`.
-// Counter and key hold every field in full, so that distinct inputs give distinct Philox inputs:
+// What Philox is given for the draw at `position` (< 2^48) of the stream `key`. Counter and key hold every field in full,
+// so that distinct draws have distinct inputs:
 //   counter = {position, example, visit | what << 24, sample | position's upper 16 bits << 16}, key = seed.
+struct philox_input {
+  std::array<std::uint32_t, 4> counter{};
+  std::array<std::uint32_t, 2> key{};
+};
+QL_HD constexpr philox_input random_input(const random_key& k, std::uint64_t position) {
+  return {{static_cast<std::uint32_t>(position), k.example,
+           (k.visit & 0xFFFFFFu) | static_cast<std::uint32_t>(k.what) << 24,
+           (k.sample & 0xFFFFu) | static_cast<std::uint32_t>(position >> 32) << 16},
+          {static_cast<std::uint32_t>(k.seed), static_cast<std::uint32_t>(k.seed >> 32)}};
+}
+
+// 128 bits for the draw at `position` (a token's path position, an element's index) of the stream `key`.
 QL_HD constexpr std::array<std::uint32_t, 4> random_bits(const random_key& k, std::uint64_t position) {
-  return philox4x32({static_cast<std::uint32_t>(position), k.example,
-                     (k.visit & 0xFFFFFFu) | static_cast<std::uint32_t>(k.what) << 24,
-                     (k.sample & 0xFFFFu) | static_cast<std::uint32_t>(position >> 32) << 16},
-                    {static_cast<std::uint32_t>(k.seed), static_cast<std::uint32_t>(k.seed >> 32)});
+  const auto in = random_input(k, position);
+  return philox4x32(in.counter, in.key);
 }
 
 // Uniform in (0, 1), 53 bits, never 0 and never 1. Of the 128 bits, `which` picks the first or the second half.
