@@ -51,8 +51,8 @@ class greedy {
 //   stochastic draw({.temperature = 0.7, .top_p = 0.95});
 class stochastic {
  public:
-  explicit stochastic(const ql::distribution& d = {}) : distribution_(checked(d)) {
-    detail::expects(d.rule == support_rule::untruncated || !d.truncated() || (d.top_k > 0 && d.top_k <= max_frozen_support),
+  explicit stochastic(const ql::distribution& d = {}) : distribution_(ql::checked(d)) {
+    ql::detail::expects(d.rule == support_rule::untruncated || !d.truncated() || (d.top_k > 0 && d.top_k <= max_frozen_support),
                     "stochastic", "top_k", "1 to 1024 with a frozen support (it is recorded for every token)", d.top_k);
   }
   const ql::distribution& distribution() const { return distribution_; }
