@@ -18,17 +18,17 @@ class tensor {
   using const_view_type = ql::view<const T, Rank, memory_space>;
 
   tensor() = default;
-  tensor(Context& ctx, std::array<std::int64_t, Rank> extents) : ctx_(&ctx), view_(nullptr, extents) {
+  tensor(Context& ctx, std::array<std::int64_t, Rank> extents) : ctx_(&ctx) {
     for (auto e : extents) detail::expects<shape_error>(e >= 0, "tensor", "extents", "non-negative extents", e);
-    std::size_t n = 1;
+    // strides must fit too, so an empty dimension does not excuse the others
+    std::int64_t bytes = sizeof(T);
+    bool overflow = false, none = false;
     for (auto e : extents) {
-      const bool overflow = __builtin_mul_overflow(n, static_cast<std::size_t>(e), &n);
-      detail::expects<shape_error>(!overflow, "tensor", "extents", "a size that fits in memory", "overflow");
+      overflow |= __builtin_mul_overflow(bytes, e == 0 ? 1 : e, &bytes);
+      none |= e == 0;
     }
-    std::size_t bytes = 0;
-    const bool overflow = __builtin_mul_overflow(n, sizeof(T), &bytes);
     detail::expects<shape_error>(!overflow, "tensor", "extents", "a size that fits in memory", "overflow");
-    if (n > 0) view_ = view_type(static_cast<T*>(ctx.allocate(bytes)), extents);
+    view_ = view_type(none ? nullptr : static_cast<T*>(ctx.allocate(static_cast<std::size_t>(bytes))), extents);
   }
   tensor(tensor&& o) noexcept : ctx_(o.ctx_), view_(std::exchange(o.view_, {})) {}
   tensor& operator=(tensor&& o) noexcept {
