@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // expect: execution_context
-// max-lines: 16
+// max-lines: 20
 // Something that is no context as the first argument.
 #include <ql/dispatch.hpp>
 
