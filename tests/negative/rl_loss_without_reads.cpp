@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// expect: policy_loss
+#include <ql/rl/apply_loss.hpp>
+
+struct my_loss {
+#ifndef QL_NEGATIVE
+  static constexpr ql::rl::input reads = ql::rl::input::logp;
+#endif
+  ql::rl::loss_and_grad<float> operator()(const ql::rl::token_term<float>& t) const { return {-t.logp, -1.0f, 0.0f}; }
+};
+ql::rl::loss_report use(const ql::rl::token_batch<float>& b, const ql::rl::loss_gradient<float>& g) {
+  return ql::rl::apply_loss(my_loss{}, b, ql::rl::token_mean{}, g);
+}
