@@ -110,7 +110,8 @@ mapped_file::mapped_file(const std::filesystem::path& path) {
 
 mapped_file::mapped_file(const std::filesystem::path& directory, std::string_view name,
                          const std::filesystem::path& link_root) {
-  const std::string shown = (directory / std::string(name)).string();
+  std::string shown = (directory / std::string(name)).string();
+  std::replace(shown.begin(), shown.end(), '\0', '?');  // messages end at a NUL
   if (!is_plain_file_name(name))
     throw format_error(shown + ": expected a plain file name; names with '/', '\\' or '..' are refused");
   const descriptor folder(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
