@@ -29,14 +29,21 @@ if command -v ccache > /dev/null; then
   export CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
 fi
 
+failed=()
 tested=build/tested
 mkdir -p "$tested"
 : > "$tested/CTestTestfile.cmake"
 for preset in "${presets[@]}"; do
   echo "== $preset"
   cmake --preset "$preset"
-  cmake --build "build/$preset" --parallel "$jobs"
+  cmake --build "build/$preset" --parallel "$jobs" -- -k 0 || failed+=("$preset")
   echo "subdirs(../$preset)" >> "$tested/CTestTestfile.cmake" # one ctest run, and one summary, over all builds
 done
 
-exec ctest --test-dir "$tested" --output-on-failure --no-tests=error --parallel "$jobs" "${select[@]}"
+status=0
+ctest --test-dir "$tested" --output-on-failure --no-tests=error --parallel "$jobs" "${select[@]}" || status=$?
+if [ ${#failed[@]} -ne 0 ]; then
+  echo "test: the build failed for: ${failed[*]}"
+  exit 1
+fi
+exit "$status"
