@@ -254,12 +254,15 @@ class session {
     const A inverse = static_cast<A>(1.0 / distribution_->temperature);
     const auto most = std::min(n, sampled_rows);
     A* z = scope.template take<A>(most * vocabulary);
+    const auto parts = (vocabulary + 15) / 16;
+    A* partial = scope.template take<A>(most * parts);
     results_.resize(static_cast<std::size_t>(most));
     std::int64_t kept = 0;
     for (std::int64_t first = 0; first < n; first += sampled_rows) {
       const auto count = std::min(sampled_rows, n - first);
       logits(*ctx_, policy_->head(), view<const T, 2>(normed + first * hidden, {count, hidden}), inverse,
-             view<A, 2>(z, {count, vocabulary}), std::span(results_).first(static_cast<std::size_t>(count)));
+             view<A, 2>(z, {count, vocabulary}), std::span(results_).first(static_cast<std::size_t>(count)),
+             view<A, 2>(partial, {count, parts}));
       for (std::int64_t i = 0; i < count; ++i) {
         auto l = live_[static_cast<std::size_t>(first + i)];
         auto row = results_[static_cast<std::size_t>(i)];
@@ -267,7 +270,9 @@ class session {
         ql::detail::expects<numeric_error>(math::isfinite(row.lse), "session::step", "logits of segment " + std::to_string(l.segment),
                                            "finite values", "a row with NaN or infinity");
         const auto position = static_cast<std::uint64_t>(tree_[l.segment].start + tree_[l.segment].count);
-        const auto drawn = sampler(logits_row<A>{{zi, static_cast<std::size_t>(vocabulary)}, row.max, row.sum}, uniform(l.key, position));
+        const auto drawn = sampler(logits_row<A>{{zi, static_cast<std::size_t>(vocabulary)}, row.max, row.sum,
+                                                 {partial + i * parts, static_cast<std::size_t>(parts)}},
+                                   uniform(l.key, position));
         const auto index = static_cast<std::size_t>(tree_.push(l.segment, drawn.id));
         if (distribution_->truncated()) kept_mass_log_sum_ += math::log(drawn.kept_mass);
         if (distribution_->truncated() && distribution_->rule == support_rule::frozen) {

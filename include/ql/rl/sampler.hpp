@@ -77,22 +77,39 @@ class stochastic {
   }
 
  private:
-  // exp(z - max) summed in blocks of 16, so that the scan can skip: same order always
+  // The blocks of 16 are walked first, then the entries of one: the same order whether the sums are given or made here.
   template <class A>
-  token whole(const logits_row<A>& row, double u) const {
-    const auto n = row.z.size();
+  token whole(const logits_row<A>& row, double u) {
+    const auto n = row.z.size(), blocks = (n + 15) / 16;
+    const auto p = [&](std::size_t i) { return i < n ? math::exp(row.z[i] - row.max) : A(0); };
+    const auto block_sum = [&](std::size_t b) {
+      if (!row.partial.empty()) return row.partial[b];
+      A lane[16];
+      for (std::size_t i = 0; i < 16; ++i) lane[i] = p(b * 16 + i);
+      for (std::size_t w = 8; w > 0; w /= 2)
+        for (std::size_t i = 0; i < w; ++i) lane[i] = lane[i] + lane[i + w];
+      return lane[0];
+    };
+    weight_.resize(blocks);
     double total = 0;
-    for (std::size_t i = 0; i < n; ++i) total += static_cast<double>(math::exp(row.z[i] - row.max));
+    for (std::size_t b = 0; b < blocks; ++b) total += weight_[b] = static_cast<double>(block_sum(b));
     const double target = u * total;
     double cumulative = 0;
-    std::size_t last = 0;
-    for (std::size_t i = 0; i < n; ++i) {
-      const double p = static_cast<double>(math::exp(row.z[i] - row.max));
-      if (p > 0) last = i;
-      cumulative += p;
-      if (target < cumulative) return static_cast<token>(i);
+    std::size_t block = 0, last = 0;  // the last block with any probability takes what rounding leaves over
+    for (; block < blocks; ++block) {
+      if (weight_[block] > 0) last = block;
+      if (target < cumulative + weight_[block]) break;
+      cumulative += weight_[block];
     }
-    return static_cast<token>(last);
+    if (block == blocks) block = last;
+    std::size_t chosen = block * 16;
+    for (std::size_t i = block * 16; i < std::min(n, block * 16 + 16); ++i) {
+      const auto mass = static_cast<double>(p(i));
+      if (mass > 0) chosen = i;
+      cumulative += mass;
+      if (mass > 0 && target < cumulative) break;
+    }
+    return static_cast<token>(chosen);
   }
 
   // order_ = the kept ids, most likely first; weight_ = their probabilities

@@ -59,6 +59,7 @@ struct logits_row {
   std::span<const A> z;
   A max = 0;
   A sum = 0;  // of exp(z - max)
+  std::span<const A> partial = {};  // of exp(z - max) over 16 entries each (lanes i and i + 8, + 4, + 2, + 1); may be empty
 };
 
 }  // namespace ql

@@ -211,7 +211,9 @@ struct logit_row {
   A max = 0, sum = 0, weighted = 0;
   A lse = 0, entropy = 0;
 };
-struct logits_op {};  // (ctx, matrix, hidden[m, k] of T, inverse_temperature, z[m, vocabulary] of A, span<logit_row<A>>)
+// (ctx, matrix, hidden[m, k] of T, inverse_temperature, z[m, vocabulary] of A, span<logit_row<A>>,
+//  partial[m, ceil(vocabulary / 16)] of A: sums of exp(z - max))
+struct logits_op {};
 inline constexpr operation<logits_op> logits{};
 
 struct log_sum_exp_op {};  // (ctx, z of A (n), tag T{}) -> logit_row: over a frozen support, as `vocabulary` does it

@@ -208,6 +208,11 @@ struct kernel<attention_dx_op, cpu::backend> {
     cpu::detail::for_rows(ctx, a.places.rows * s.heads * dp, 1, [&](std::int64_t i0, std::int64_t i1) {
       std::fill(g.dq + i0, g.dq + i1, A(0));
     });
+    auto whole = ctx.scratch();
+    A* const all_delta = whole.template take<A>(a.places.rows * s.heads);
+    cpu::detail::for_rows(ctx, a.places.rows * s.heads, d, [&](std::int64_t i0, std::int64_t i1) {
+      for (auto i = i0; i < i1; ++i) all_delta[i] = k.dot(g.dout + i * d, a.out + i * d, d);
+    });
     // A page's gradient gathers its runs in order, a row's gradient its pages in order: one task owns both.
     ctx.parallel_for(trees * s.kv_heads, [&](std::int64_t task, int thread) {
       const auto tree = static_cast<std::size_t>(task / s.kv_heads);
@@ -248,7 +253,7 @@ struct kernel<attention_dx_op, cpu::backend> {
           for (std::int64_t r = 0; r < rows; ++r) {
             const auto row = run.first + r / group, head = kv * group + r % group;
             lse[r] = a.lse[row * s.heads + head];
-            delta[r] = k.dot(g.dout + (row * s.heads + head) * d, a.out + (row * s.heads + head) * d, d);
+            delta[r] = all_delta[row * s.heads + head];
             visible[r] = static_cast<std::int32_t>(std::min(key_block, a.places.position[row] - use.block * key_block + 1));
             most = std::max(most, visible[r]);
           }

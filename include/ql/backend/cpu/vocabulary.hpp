@@ -169,7 +169,8 @@ template <>
 struct kernel<logits_op, cpu::backend> {
   template <class T, class A = accumulate_t<T>>
   static void run(cpu::context& ctx, const matrix<T>& head, view<const T, 2> hidden, A inverse_temperature, view<A, 2> z,
-                  std::span<logit_row<A>> out) {
+                  std::span<logit_row<A>> out, view<A, 2> partial) {
+    ql::detail::expects_shape("logits", "partial", {z.extent(0), (z.extent(1) + 15) / 16}, partial.extents());
     linear_sum(ctx, hidden, head, static_cast<const A*>(nullptr), z);
     ctx.parallel_for(z.extent(0), [&](std::int64_t r) {
       cpu::detail::running<A> s;
@@ -179,6 +180,7 @@ struct kernel<logits_op, cpu::backend> {
       auto& o = out[static_cast<std::size_t>(r)];
       o = {s.max, s.sum, s.weighted, s.lse(), 0};
       o.entropy = s.entropy(o.lse);
+      cpu::kernels<T>().exp_sums(z.data_handle() + r * z.stride(0), head.rows, s.max, partial.data_handle() + r * partial.stride(0));
     });
   }
 };

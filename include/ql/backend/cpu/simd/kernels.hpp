@@ -47,17 +47,16 @@ struct bodies {
         }
       } else if (src.step == 1) {
         // sixteen k at a time: read along rows, write along tiles
-        A block[tile][lanes];
-        std::int64_t kk = 0;
-        for (; kk < k; kk += lanes) {
+        V block[lanes];
+        for (int i = n; i < lanes; ++i) block[i] = O::zero();
+        for (std::int64_t kk = 0; kk < k; kk += lanes) {
           const int m = static_cast<int>(k - kk < lanes ? k - kk : lanes);
           for (int i = 0; i < n; ++i) {
             V x = m == lanes ? O::load(row[i] + kk) : O::load_n(row[i] + kk, m);
             if constexpr (paired && sizeof(E) == sizeof(A)) x = O::round_bf16(x);
-            O::store(block[i], x);
+            block[i] = x;
           }
-          for (int j = 0; j < m; ++j)
-            for (int i = 0; i < tile; ++i) dst[(kk + j) * tile + i] = i < n ? block[i][j] : A(0);
+          O::template store_transposed<tile>(block, dst + kk * tile, m);
         }
       } else {
         for (std::int64_t kk = 0; kk < k; ++kk)

@@ -128,6 +128,12 @@ struct ops {
   }
 #undef QL_LANES
   static QL_INLINE T first_lane(vector a) { return a.v[0]; }
+  // dst[j * rows + i] = lane j of x[i], for j < n
+  template <int Rows>
+  static QL_INLINE void store_transposed(const vector (&x)[lanes], T* dst, int n) {
+    for (int j = 0; j < n; ++j)
+      for (int i = 0; i < Rows; ++i) dst[j * Rows + i] = x[i].v[j];
+  }
   // lane i with lane i + 8, then + 4, + 2, + 1
   static QL_INLINE T reduce_add(vector a) {
     for (int w = lanes / 2; w > 0; w /= 2)
@@ -199,6 +205,39 @@ struct ops<float, avx512> {
   }
   static QL_INLINE vector round_bf16(vector a) { return widen(narrow(a)); }
   static QL_INLINE float first_lane(vector a) { return _mm512_cvtss_f32(a); }
+  template <int Rows>
+  static QL_INLINE void store_transposed(const vector (&x)[lanes], float* dst, int n) {
+    __m512 a[lanes], b[lanes];
+#pragma GCC unroll 8
+    for (int i = 0; i < lanes; i += 2) {
+      a[i] = _mm512_unpacklo_ps(x[i], x[i + 1]);
+      a[i + 1] = _mm512_unpackhi_ps(x[i], x[i + 1]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < lanes; i += 4) {
+      const __m512d p = _mm512_castps_pd(a[i]), q = _mm512_castps_pd(a[i + 1]);
+      const __m512d r = _mm512_castps_pd(a[i + 2]), s = _mm512_castps_pd(a[i + 3]);
+      b[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(p, r));
+      b[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(p, r));
+      b[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(q, s));
+      b[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(q, s));
+    }
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) {
+      const __m512 p0 = _mm512_shuffle_f32x4(b[j], b[4 + j], 0x88), q0 = _mm512_shuffle_f32x4(b[8 + j], b[12 + j], 0x88);
+      const __m512 p1 = _mm512_shuffle_f32x4(b[j], b[4 + j], 0xdd), q1 = _mm512_shuffle_f32x4(b[8 + j], b[12 + j], 0xdd);
+      a[j] = _mm512_shuffle_f32x4(p0, q0, 0x88);
+      a[8 + j] = _mm512_shuffle_f32x4(p0, q0, 0xdd);
+      a[4 + j] = _mm512_shuffle_f32x4(p1, q1, 0x88);
+      a[12 + j] = _mm512_shuffle_f32x4(p1, q1, 0xdd);
+    }
+    if (n >= lanes) {
+#pragma GCC unroll 16
+      for (int j = 0; j < lanes; ++j) store_n(dst + j * Rows, a[j], Rows);
+    } else {
+      for (int j = 0; j < n; ++j) store_n(dst + j * Rows, a[j], Rows);
+    }
+  }
   static QL_INLINE __m256 upper(vector a) {
     return _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(a), 1));
   }
@@ -265,6 +304,13 @@ struct ops<double, avx512> {
             _mm512_mask_mov_pd(_mm512_set1_pd(x), first(n - 8), a.hi)};
   }
   static QL_INLINE double first_lane(vector a) { return _mm512_cvtsd_f64(a.lo); }
+  template <int Rows>
+  static QL_INLINE void store_transposed(const vector (&x)[lanes], double* dst, int n) {
+    double v[Rows][lanes];
+    for (int i = 0; i < Rows; ++i) store(v[i], x[i]);
+    for (int j = 0; j < n; ++j)
+      for (int i = 0; i < Rows; ++i) dst[j * Rows + i] = v[i][j];
+  }
   static QL_INLINE double reduce_add(vector a) {
     const __m512d b = _mm512_add_pd(a.lo, a.hi);
     const __m256d c = _mm256_add_pd(_mm512_castpd512_pd256(b), _mm512_extractf64x4_pd(b, 1));
