@@ -140,7 +140,7 @@ value convert(simdjson::dom::element e, std::string_view what) {
 
 std::string_view value::kind() const {
   static constexpr std::string_view names[] = {"null", "boolean", "integer", "number", "string", "array", "object"};
-  return names[data_.index()];
+  return names[std::min<std::size_t>(data_.index(), std::size(names) - 1)];
 }
 
 bool value::boolean() const {
