@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backend/cpu/order_rows.hpp"
+
+namespace ql::test::order_rows {
+INSTANTIATE_TYPED_TEST_SUITE_P(Bf16, RowOrder, ql::bf16);
+}  // namespace ql::test::order_rows

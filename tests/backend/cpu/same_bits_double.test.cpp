@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backend/cpu/same_bits.hpp"
+
+namespace ql::test {
+INSTANTIATE_TYPED_TEST_SUITE_P(Double, SameBits, double);
+}  // namespace ql::test
