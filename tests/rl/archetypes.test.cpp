@@ -3,6 +3,7 @@
 #include <ql/rl/apply_loss.hpp>
 #include <ql/rl/entropy.hpp>
 #include <ql/rl/kl.hpp>
+#include <ql/testing/reward_archetypes.hpp>
 #include <ql/testing/rl_archetypes.hpp>
 #include <ql/testing/rl_laws.hpp>
 
@@ -60,7 +61,8 @@ TEST(ApplyLoss, NamesWhatIsWrong) {
   std::vector<float> d(2), e(2), three(3);
   token_batch<float> b;
   b.offsets = offsets, b.logp = logp, b.old = logp, b.sequence_advantage = one;
-  const auto complaint = [&](const auto& loss, const token_batch<float>& batch, loss_gradient<float> out) -> std::string {
+  const auto complaint = [&](const auto& loss, const token_batch<float>& batch,
+                             loss_gradient<float> out) -> std::string {
     try {
       (void)apply_loss(loss, batch, token_mean{}, out);
       return "";

@@ -46,8 +46,7 @@ TEST(GoldenAdvantage, Grpo) {
 TEST(GoldenAdvantage, OthersPerSequence) {
   expect_near(advantages(dr_grpo_advantage{}), eight(0.5, -0.25, 0.75));
   expect_near(advantages(rloo_advantage{}), eight(0.666667, -0.333333, 1.0));
-  expect_near(advantages(opo_advantage{}),
-              {0.384615, -0.615385, -0.615385, 0.384615, -0.3, -0.3, -0.3, 0.7});
+  expect_near(advantages(opo_advantage{}), {0.384615, -0.615385, -0.615385, 0.384615, -0.3, -0.3, -0.3, 0.7});
   expect_near(advantages(gpg_advantage{}), eight(1.333333, -0.666667, 2.0));
   expect_near(advantages(max_rl_advantage{}), eight(0.999998, -0.999996, 2.999988));
   expect_near(advantages(pass_at_k_advantage{}), {0, 0, 0, 0, 0, 0, 0, 1.999996});
@@ -75,7 +74,8 @@ TEST(GoldenAdvantage, ReinforcePlusPlus) {
               {0.849493, -1.207175, -1.207175, 0.849493, -0.693008, -0.693008, -0.693008, 1.363661});
   token_rewards<double>(b.offsets, {}, b.reward, {}, 0.0, rho);
   reinforce_pp{}(reward_batch<double>{b.offsets, {}, rho}, ql::view<double, 1>(out));
-  expect_near(first_of_each(b, out), {1.021508, -0.936382, -0.936382, 1.021508, -0.936382, -0.936382, -0.936382, 1.021508});
+  expect_near(first_of_each(b, out),
+              {1.021508, -0.936382, -0.936382, 1.021508, -0.936382, -0.936382, -0.936382, 1.021508});
 }
 TEST(GoldenAdvantage, Gae) {
   const golden_batch<> b;
@@ -83,7 +83,9 @@ TEST(GoldenAdvantage, Gae) {
   token_rewards<double>(b.offsets, {}, b.reward, {}, 0.0, rho);
   gae{.gamma = 1, .lambda = 0.95}(reward_batch<double>{b.offsets, {}, rho}, ql::view<const double, 1>(b.values),
                                   ql::view<double, 1>(a), ql::view<double, 1>(ret));
-  const auto row = [&](std::size_t i) { return std::vector<double>(a.begin() + b.offsets[i], a.begin() + b.offsets[i + 1]); };
+  const auto row = [&](std::size_t i) {
+    return std::vector<double>(a.begin() + b.offsets[i], a.begin() + b.offsets[i + 1]);
+  };
   expect_near(row(0), {0.885412, 0.826750, 0.765000, 0.700000});
   expect_near(row(6), {-0.180487, -0.295250, 0.005000, -0.100000});
   EXPECT_NEAR(ret[0], 0.885412 + b.values[0], six);
@@ -124,7 +126,8 @@ TEST(GoldenLoss, Sequence) {
   expect_loss(gmpo{.low = 0.25, .high = 0.25}, sequence_mean_token_mean{}, -0.004430, 0.157574, {-0.022718});
 }
 TEST(GoldenLoss, Cispo) {
-  expect_loss(cispo{.cap = ratio_cap{1.28}}, token_mean{}, 0.084641, 0.189301, {-0.025240, -0.034070, -0.045990, -0.025240});
+  expect_loss(cispo{.cap = ratio_cap{1.28}}, token_mean{}, 0.084641, 0.189301,
+              {-0.025240, -0.034070, -0.045990, -0.025240});
   expect_loss(cispo{.floor = 0.8, .cap = ratio_cap{1.2}}, token_mean{}, 0.096290, 0.188267,
               {-0.030123, -0.034070, -0.045184, -0.030123});
   expect_loss(cispo{}, token_mean{}, 0.080781, 0.198120, {-0.025240, -0.034070, -0.045990, -0.025240});
@@ -174,7 +177,8 @@ TEST(GoldenCorrection, Weights) {
         const auto k = static_cast<std::size_t>(t);
         return token_term<double>{b.logp[k], b.old[k], b.rollout[k], 0, 0, 0};
       };
-      for (auto t = b.offsets[i]; t < b.offsets[i + 1]; ++t) s.sum[0] += b.old[static_cast<std::size_t>(t)] - b.rollout[static_cast<std::size_t>(t)], ++s.count;
+      for (auto t = b.offsets[i]; t < b.offsets[i + 1]; ++t)
+        s.sum[0] += b.old[static_cast<std::size_t>(t)] - b.rollout[static_cast<std::size_t>(t)], ++s.count;
       for (auto t = b.offsets[i]; t < b.offsets[i + 1]; ++t) {
         double w = 0;
         if constexpr (std::decay_t<decltype(c)>::sums == 1) {

@@ -109,7 +109,6 @@ struct forgotten_dentropy {
   }
 };
 struct always_half {
-  static constexpr input reads = input::none;
   static constexpr int sums = 0;
   template <class T>
   constexpr T weight(const token_term<T>&, const sequence_term<0>&) const {

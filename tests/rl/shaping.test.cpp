@@ -54,7 +54,9 @@ TEST(DynamicSampling, KeepsMixedGroupsOfTheTaskScore) {
   const std::vector<double> score{1, 0, 1, 1, 0, 0, 0.5, 0.25, 1, nan};
   const std::vector<std::int64_t> groups{0, 2, 4, 6, 8, 10};
   std::vector<std::uint8_t> keep(5);
-  const auto filtered = [&](auto filter) { return filter_groups<decltype(filter), double>(filter, score, groups, keep); };
+  const auto filtered = [&](auto filter) {
+    return filter_groups<decltype(filter), double>(filter, score, groups, keep);
+  };
   EXPECT_EQ(filtered(mixed_groups{}), 2);
   EXPECT_EQ(keep, (std::vector<std::uint8_t>{1, 0, 0, 1, 0}));
   EXPECT_EQ(filtered(mixed_accuracy{}), 1);
@@ -103,7 +105,7 @@ TEST(Schedule, Shapes) {
 TEST(Aepo, Hysteresis) {
   constexpr aepo rule{.low = 0.1, .high = 0.3};
   aepo::state s;
-  const std::vector<std::pair<double, bool>> walk{{0.2, false}, {0.31, true}, {0.2, true},  {0.3, true},
+  const std::vector<std::pair<double, bool>> walk{{0.2, false}, {0.31, true},  {0.2, true},  {0.3, true},
                                                   {0.1, true},  {0.09, false}, {0.2, false}, {0.4, true}};
   for (const auto& [entropy, masked] : walk) {
     s = rule.observe(s, entropy);

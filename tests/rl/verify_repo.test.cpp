@@ -36,23 +36,46 @@ TEST(RepoRules, ReleasedScores) {
 }
 
 double numeric(const std::string& answer, const std::string& gold) {
-  return repo_score(answer_kind::numeric, "x </think> the answer is " + answer, "Therefore, the answer is " + gold + ".");
+  return repo_score(answer_kind::numeric, "x </think> the answer is " + answer,
+                    "Therefore, the answer is " + gold + ".");
 }
 TEST(RepoRules, NumericVectors) {
-  for (const auto& [p, g, want] : std::vector<std::tuple<std::string, std::string, int>>{
-           {"32.4", "32.4", 1}, {"$32.4 million", "32.4", 1}, {"(32.4)", "32.4", 0}, {"\\boxed{32.4}", "32.4", 0},
-           {"-32.4", "32.4", 1}, {"324", "32.4", 1}, {"50", "5", 0}, {"500", "5", 1}, {"5000", "5", 1}, {"7", "70", 1},
-           {"0.3", "30", 1}, {"12.34%", "0.1234", 1}, {"1,234", "1234", 1}, {"-$5", "-5", 0}, {"$-5", "-5", 1},
-           {"5e3", "5000", 1}, {"0", "0", 1}, {"0.0004", "0.001", 1}, {"0.00049", "0", 0}, {"32.44", "32.4", 1},
-           {"32.5", "32.4", 0}, {"1.2.3", "0", 1}, {"five", "5", 0}, {" 5", "5", 0}, {"12 or 13", "12", 1},
-           {"07", "7", 0}, {"4. Wait, the answer is 5.", "5", 0}})
+  for (const auto& [p, g, want] :
+       std::vector<std::tuple<std::string, std::string, int>>{{"32.4", "32.4", 1},
+                                                              {"$32.4 million", "32.4", 1},
+                                                              {"(32.4)", "32.4", 0},
+                                                              {"\\boxed{32.4}", "32.4", 0},
+                                                              {"-32.4", "32.4", 1},
+                                                              {"324", "32.4", 1},
+                                                              {"50", "5", 0},
+                                                              {"500", "5", 1},
+                                                              {"5000", "5", 1},
+                                                              {"7", "70", 1},
+                                                              {"0.3", "30", 1},
+                                                              {"12.34%", "0.1234", 1},
+                                                              {"1,234", "1234", 1},
+                                                              {"-$5", "-5", 0},
+                                                              {"$-5", "-5", 1},
+                                                              {"5e3", "5000", 1},
+                                                              {"0", "0", 1},
+                                                              {"0.0004", "0.001", 1},
+                                                              {"0.00049", "0", 0},
+                                                              {"32.44", "32.4", 1},
+                                                              {"32.5", "32.4", 0},
+                                                              {"1.2.3", "0", 1},
+                                                              {"five", "5", 0},
+                                                              {" 5", "5", 0},
+                                                              {"12 or 13", "12", 1},
+                                                              {"07", "7", 0},
+                                                              {"4. Wait, the answer is 5.", "5", 0}})
     EXPECT_EQ(numeric(p, g), want) << p << " / " << g;
   EXPECT_EQ(repo_score(answer_kind::numeric, "the answer is 5", "the answer is 5"), 0);
   EXPECT_EQ(repo_score(answer_kind::numeric, "</think> the answer is 5", "the answer is True"), -1);
 }
 TEST(RepoRules, TextVectors) {
   const auto text = [](const std::string& answer, const std::string& gold) {
-    return repo_score(answer_kind::text, "x </think> the answer is " + answer, "Therefore, the answer is " + gold + ".");
+    return repo_score(answer_kind::text, "x </think> the answer is " + answer,
+                      "Therefore, the answer is " + gold + ".");
   };
   EXPECT_EQ(text("Par", "Paris"), 1);
   EXPECT_EQ(text("e", "Steve Jobs"), 1);
@@ -97,7 +120,8 @@ TEST(RepoRules, BoundedOnHostileInput) {
   std::string many = "</think>";
   for (int i = 0; i < 50000; ++i) many += " the answer is ";
   EXPECT_EQ(repo_score(answer_kind::numeric, many, "the answer is 5"), 0);
-  EXPECT_EQ(repo_score(answer_kind::numeric, "</think> the answer is " + std::string(100000, '9'), "the answer is 5"), 0);
+  EXPECT_EQ(repo_score(answer_kind::numeric, "</think> the answer is " + std::string(100000, '9'), "the answer is 5"),
+            0);
   EXPECT_EQ(repo_score(answer_kind::choice, many, "The correct answer is (A)"), 0);
 }
 }  // namespace

@@ -90,8 +90,8 @@ void for_each_group(std::string_view who, const outcome_batch<T>& in, view<T, 1>
   for (std::int64_t g = 0; g + 1 < in.groups.size(); ++g) {
     const std::int64_t first = in.groups[g], last = in.groups[g + 1];
     if (last - first == 1) {
-      expects(single != single_group::reject, who, "groups", "at least 2 sequences in each group (or a single_group rule)",
-              "group " + std::to_string(g) + " with 1");
+      expects(single != single_group::reject, who, "groups",
+              "at least 2 sequences in each group (or a single_group rule)", "group " + std::to_string(g) + " with 1");
       out[first] = single == single_group::raw_reward ? in.reward[first] : T(0);
     } else if (first < last) {
       f(first, last);
@@ -109,9 +109,7 @@ struct grpo_advantage {
   bool leave_one_out = false;  // mean and std over the others (NeMo-RL's default); an undivided value where std is 0
   single_group single = single_group::reject;
 
-  constexpr void check(rule_book& b) const {
-    b.require(eps > 0, "grpo_advantage.eps", eps, "above 0", "use 1e-6");
-  }
+  constexpr void check(rule_book& b) const { b.require(eps > 0, "grpo_advantage.eps", eps, "above 0", "use 1e-6"); }
   template <class T>
   void operator()(const outcome_batch<T>& in, view<T, 1> out) const {
     expects_valid(*this);
@@ -183,27 +181,25 @@ struct task_std_advantage {
   double eps = 1e-6;
   divisor spread = divisor::sample;
   single_group single = single_group::reject;
-  constexpr void check(rule_book& b) const {
-    b.require(eps > 0, "task_std_advantage.eps", eps, "above 0", "use 1e-6");
-  }
+  constexpr void check(rule_book& b) const { b.require(eps > 0, "task_std_advantage.eps", eps, "above 0", "use 1e-6"); }
   template <class T>
   void operator()(const outcome_batch<T>& in, view<T, 1> out) const {
     expects_valid(*this);
     const std::int64_t n = in.reward.size();
     detail::expects<shape_error>(in.task.size() == n, "task_std_advantage", "task", n, in.task.size());
     const auto value = [&](std::int64_t i) { return static_cast<double>(in.reward[i]); };
-    std::vector<std::int64_t> by_task(static_cast<std::size_t>(n));  // stable: samples of a task in index order
+    std::vector<std::int64_t> by_task(static_cast<std::size_t>(n));  // samples of a task in index order
     for (std::int64_t i = 0; i < n; ++i) by_task[static_cast<std::size_t>(i)] = i;
-    std::stable_sort(by_task.begin(), by_task.end(),
-                     [&](std::int64_t a, std::int64_t b) { return in.task[a] < in.task[b]; });
+    std::sort(by_task.begin(), by_task.end(), [&](std::int64_t a, std::int64_t b) {
+      return in.task[a] != in.task[b] ? in.task[a] < in.task[b] : a < b;
+    });
     std::vector<double> std(static_cast<std::size_t>(n));
     for (std::int64_t first = 0, last = 0; first < n; first = last) {
       const auto at = [&](std::int64_t k) { return by_task[static_cast<std::size_t>(k)]; };
       while (last < n && in.task[at(last)] == in.task[at(first)]) ++last;
-      const double s = last - first == 1 ? 1.0
-                                         : detail::moments_of(first, last, spread, [&](std::int64_t k) {
-                                             return value(at(k));
-                                           }).std;
+      const double s = last - first == 1
+                           ? 1.0
+                           : detail::moments_of(first, last, spread, [&](std::int64_t k) { return value(at(k)); }).std;
       for (std::int64_t k = first; k < last; ++k) std[static_cast<std::size_t>(at(k))] = s;
     }
     detail::for_each_group("task_std_advantage", in, out, single, [&](std::int64_t first, std::int64_t last) {
@@ -242,8 +238,7 @@ struct opo_advantage {
         total += length;
       }
       const double baseline = total > 0 ? weighted / total : 0.0;
-      for (std::int64_t i = first; i < last; ++i)
-        out[i] = static_cast<T>(static_cast<double>(in.reward[i]) - baseline);
+      for (std::int64_t i = first; i < last; ++i) out[i] = static_cast<T>(static_cast<double>(in.reward[i]) - baseline);
     });
   }
 };
@@ -252,9 +247,7 @@ struct opo_advantage {
 struct gpg_advantage {
   double scale = 1.0;
   single_group single = single_group::reject;
-  constexpr void check(rule_book& b) const {
-    b.require(scale > 0, "gpg_advantage.scale", scale, "above 0", "use 1");
-  }
+  constexpr void check(rule_book& b) const { b.require(scale > 0, "gpg_advantage.scale", scale, "above 0", "use 1"); }
   template <class T>
   void operator()(const outcome_batch<T>& in, view<T, 1> out) const {
     expects_valid(*this);
@@ -279,18 +272,18 @@ struct pass_at_k_advantage {
     expects_valid(*this);
     detail::for_each_group("pass_at_k_advantage", in, out, single_group::reject,
                            [&](std::int64_t first, std::int64_t last) {
-      const auto value = [&](std::int64_t i) { return static_cast<double>(in.reward[i]); };
-      std::int64_t best = first;
-      for (std::int64_t i = first + 1; i < last; ++i)
-        if (value(i) > value(best)) best = i;
-      std::int64_t second = best == first ? first + 1 : first;
-      for (std::int64_t i = first; i < last; ++i)
-        if (i != best && value(i) > value(second)) second = i;
-      const double std = detail::moments_of(first, last, divisor::sample, value).std;
-      const double gap = value(best) - value(second);
-      for (std::int64_t i = first; i < last; ++i) out[i] = T(0);
-      out[best] = static_cast<T>(normalise ? gap / (std + eps) : gap);
-    });
+                             const auto value = [&](std::int64_t i) { return static_cast<double>(in.reward[i]); };
+                             std::int64_t best = first;
+                             for (std::int64_t i = first + 1; i < last; ++i)
+                               if (value(i) > value(best)) best = i;
+                             std::int64_t second = best == first ? first + 1 : first;
+                             for (std::int64_t i = first; i < last; ++i)
+                               if (i != best && value(i) > value(second)) second = i;
+                             const double std = detail::moments_of(first, last, divisor::sample, value).std;
+                             const double gap = value(best) - value(second);
+                             for (std::int64_t i = first; i < last; ++i) out[i] = T(0);
+                             out[best] = static_cast<T>(normalise ? gap / (std + eps) : gap);
+                           });
   }
 };
 
@@ -298,9 +291,7 @@ struct pass_at_k_advantage {
 struct max_rl_advantage {
   double eps = 1e-6;
   single_group single = single_group::reject;
-  constexpr void check(rule_book& b) const {
-    b.require(eps > 0, "max_rl_advantage.eps", eps, "above 0", "use 1e-6");
-  }
+  constexpr void check(rule_book& b) const { b.require(eps > 0, "max_rl_advantage.eps", eps, "above 0", "use 1e-6"); }
   template <class T>
   void operator()(const outcome_batch<T>& in, view<T, 1> out) const {
     expects_valid(*this);
@@ -334,8 +325,8 @@ struct gdpo_advantage {
       const double w = weights.empty() ? 1.0 : weights[static_cast<std::size_t>(k)];
       for (std::size_t i = 0; i < total.size(); ++i) total[i] = math::fma(w, static_cast<double>(one[i]), total[i]);
     }
-    const auto m = detail::moments_of(0, n, divisor::sample,
-                                      [&](std::int64_t i) { return total[static_cast<std::size_t>(i)]; });
+    const auto m =
+        detail::moments_of(0, n, divisor::sample, [&](std::int64_t i) { return total[static_cast<std::size_t>(i)]; });
     for (std::int64_t i = 0; i < n; ++i) {
       const double a = total[static_cast<std::size_t>(i)];
       out[i] = static_cast<T>(whiten ? (a - m.mean) / (m.std + eps) : a);

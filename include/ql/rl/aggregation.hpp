@@ -66,7 +66,8 @@ struct sequence_mean_token_sum_norm {
   double horizon;  // no default
   static constexpr bool split_invariant = true;
   constexpr void check(rule_book& r) const {
-    r.require(horizon > 0, "sequence_mean_token_sum_norm.horizon", horizon, "above 0", "use the longest answer allowed");
+    r.require(horizon > 0, "sequence_mean_token_sum_norm.horizon", horizon, "above 0",
+              "use the longest answer allowed");
   }
   constexpr double weight(sequence_counts, batch_counts b) const {
     return 1.0 / (static_cast<double>(b.sequences) * horizon);

@@ -17,16 +17,16 @@
 
 namespace ql::rl {
 
-// Sequences lie one behind the other: sequence i owns the tokens [offsets[i], offsets[i + 1]). Inputs that the loss does
-// not read may be empty. Views are dense.
+// Sequences lie one behind the other: sequence i owns the tokens [offsets[i], offsets[i + 1]). Inputs that the loss
+// does not read may be empty. Views are dense.
 template <class T>
 struct token_batch {
-  view<const std::int64_t, 1> offsets;     // (sequences + 1)
-  view<const std::uint8_t, 1> mask;        // (tokens): loss tokens; empty: all. Masked tokens may hold anything, even NaN
-  view<const std::int64_t, 1> prompts;     // (prompts + 1) offsets into sequences; empty: one prompt per sequence
+  view<const std::int64_t, 1> offsets;  // (sequences + 1)
+  view<const std::uint8_t, 1> mask;     // (tokens): loss tokens; empty: all. Masked tokens may hold anything, even NaN
+  view<const std::int64_t, 1> prompts;  // (prompts + 1) offsets into sequences; empty: one prompt per sequence
   view<const T, 1> logp, old, rollout, ref, entropy;  // (tokens)
-  view<const T, 1> advantage;              // (tokens), or empty if sequence_advantage is given
-  view<const T, 1> sequence_advantage;     // (sequences)
+  view<const T, 1> advantage;                         // (tokens), or empty if sequence_advantage is given
+  view<const T, 1> sequence_advantage;                // (sequences)
 
   std::int64_t sequences() const { return offsets.empty() ? 0 : offsets.size() - 1; }
   std::int64_t tokens() const { return logp.size(); }
@@ -70,8 +70,8 @@ void expects_input(std::string_view operation, std::string_view argument, view<c
                    std::int64_t n) {
   if (!read) return;
   expects_adjacent(operation, argument, v);
-  expects<shape_error>(v.size() == n, operation, argument,
-                       std::to_string(n) + " elements (this loss reads them)", v.size());
+  expects<shape_error>(v.size() == n, operation, argument, std::to_string(n) + " elements (this loss reads them)",
+                       v.size());
 }
 
 inline std::int64_t count_tokens(view<const std::uint8_t, 1> mask, std::int64_t begin, std::int64_t end) {
@@ -96,7 +96,9 @@ struct term_source {
             has(Reads, input::rollout) ? rollout[t] : nan,
             has(Reads, input::ref) ? ref[t] : nan,
             has(Reads, input::entropy) ? entropy[t] : nan,
-            !has(Reads, input::advantage) ? nan : advantage != nullptr ? advantage[t] : sequence_advantage};
+            !has(Reads, input::advantage) ? nan
+            : advantage != nullptr        ? advantage[t]
+                                          : sequence_advantage};
   }
 };
 
@@ -234,9 +236,12 @@ void apply_loss(const Loss& loss, const token_batch<T>& b, const Aggregation& ho
                                me, "dentropy", n, out.dentropy.size());
 
   const std::uint8_t* mask = b.mask.empty() ? nullptr : b.mask.data_handle();
-  detail::term_source<T> source{b.logp.data_handle(),    b.old.data_handle(),
-                                b.rollout.data_handle(), b.ref.data_handle(),
-                                b.entropy.data_handle(), per_token ? b.advantage.data_handle() : nullptr,
+  detail::term_source<T> source{b.logp.data_handle(),
+                                b.old.data_handle(),
+                                b.rollout.data_handle(),
+                                b.ref.data_handle(),
+                                b.entropy.data_handle(),
+                                per_token ? b.advantage.data_handle() : nullptr,
                                 T(0)};
   const std::int64_t groups = b.prompts.empty() ? sequences : b.prompts.size() - 1;
   for (std::int64_t g = 0; g < groups; ++g) {
@@ -250,13 +255,15 @@ void apply_loss(const Loss& loss, const token_batch<T>& b, const Aggregation& ho
       double weight = 0.0;
       if (loss_tokens > 0) {
         weight = how.weight({loss_tokens, prompt_tokens}, denominator);
-        detail::expects(math::isfinite(weight), me, "denominator", "the counts of the whole update, not smaller than "
-                        "those of this batch", weight);
+        detail::expects(math::isfinite(weight), me, "denominator",
+                        "the counts of the whole update, not smaller than "
+                        "those of this batch",
+                        weight);
         if (advantages && !per_token) source.sequence_advantage = b.sequence_advantage[i];
       }
       const auto s = detail::sum_sequence(loss, source, mask, begin, end, loss_tokens);
-      const double sum = detail::apply_sequence<T>(loss, source, mask, begin, end, s, static_cast<T>(weight), out,
-                                                   report.non_finite);
+      const double sum =
+          detail::apply_sequence<T>(loss, source, mask, begin, end, s, static_cast<T>(weight), out, report.non_finite);
       report.value = loss_tokens > 0 ? math::fma(weight, sum, report.value) : report.value;
       report.tokens += loss_tokens;
     }
@@ -266,8 +273,7 @@ void apply_loss(const Loss& loss, const token_batch<T>& b, const Aggregation& ho
 // A whole update at once.
 template <class Loss, class T, class Aggregation>
   requires policy_loss<Loss, T> && aggregation_for<Aggregation, Loss>
-loss_report apply_loss(const Loss& loss, const token_batch<T>& b, const Aggregation& how,
-                       const loss_gradient<T>& out) {
+loss_report apply_loss(const Loss& loss, const token_batch<T>& b, const Aggregation& how, const loss_gradient<T>& out) {
   loss_report r;
   apply_loss(loss, b, how, count(b), out, r);
   return r;

@@ -223,11 +223,11 @@ corrected(Loss, Correction) -> corrected<Loss, Correction>;
 struct mismatch_report {
   std::int64_t tokens = 0;
   double mean_abs = 0, max_abs = 0;
-  double k3 = 0;                 // mean of e^q - 1 - q
-  double mult_prob_error = 0;    // mean of exp|q|, minus 1; alarm at 0.05
-  double mean_weight = 1;        // mean of w = e^q
-  double ess_fraction = 1;       // (sum w)^2 / (n sum w^2)
-  double chi_squared = 0;        // mean of w^2, minus 1
+  double k3 = 0;               // mean of e^q - 1 - q
+  double mult_prob_error = 0;  // mean of exp|q|, minus 1; alarm at 0.05
+  double mean_weight = 1;      // mean of w = e^q
+  double ess_fraction = 1;     // (sum w)^2 / (n sum w^2)
+  double chi_squared = 0;      // mean of w^2, minus 1
 
   bool exact() const { return max_abs == 0; }
 };

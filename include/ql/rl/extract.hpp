@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Where the answer stands in a response: a slot of its own. An extractor is `e(response) -> std::optional<std::string>`;
-// nothing means that there is no answer.
+// Where the answer stands in a response: a slot of its own. An extractor is `e(response) ->
+// std::optional<std::string>`; nothing means that there is no answer.
 
 #include <ql/rl/detail/text.hpp>
 
@@ -69,8 +69,7 @@ struct boxed {
     int depth = 1;
     for (std::size_t i = at + tag.size(); i < response.size(); ++i) {
       depth += response[i] == '{' ? 1 : response[i] == '}' ? -1 : 0;
-      if (depth == 0)
-        return std::string(detail::trim_ascii(response.substr(at + tag.size(), i - at - tag.size())));
+      if (depth == 0) return std::string(detail::trim_ascii(response.substr(at + tag.size(), i - at - tag.size())));
     }
     return std::nullopt;
   }
@@ -84,8 +83,8 @@ struct after_phrase {
     const auto at = detail::rfind_any_case(response, phrase);
     if (at == response.npos) return std::nullopt;
     auto rest = response.substr(at + phrase.size());
-    while (!rest.empty() && (rest.front() == ' ' || rest.front() == ':' || rest.front() == '*' || rest.front() == '\n' ||
-                             rest.front() == '\t' || rest.front() == '\r'))
+    while (!rest.empty() && (rest.front() == ' ' || rest.front() == ':' || rest.front() == '*' ||
+                             rest.front() == '\n' || rest.front() == '\t' || rest.front() == '\r'))
       rest.remove_prefix(1);
     rest = rest.substr(0, rest.find('\n'));
     while (!rest.empty() && (rest.back() == '.' || rest.back() == '*' || rest.back() == ' ' || rest.back() == '\r'))

@@ -81,9 +81,9 @@ struct refill {
     friend constexpr bool operator==(const state&, const state&) = default;
   };
   enum class next {
-    draw,      // not enough yet
-    train,     // target reached: train on the first `target` kept groups
-    give_up    // rounds are used up: train on what there is (kept may be 0)
+    draw,    // not enough yet
+    train,   // target reached: train on the first `target` kept groups
+    give_up  // rounds are used up: train on what there is (kept may be 0)
   };
   constexpr void check(rule_book& b) const {
     b.require(target > 0, "refill.target", static_cast<double>(target), "above 0", "groups in a training batch");

@@ -31,22 +31,71 @@ inline gate judge_gate(std::string_view answer, std::size_t longest = 16384) {
     return detail::rfind_any_case(answer, phrase) != std::string_view::npos;
   };
   if (holds("[[yes") || holds("[[no") || holds("[yes]") || holds("verdict")) return gate::verdict_in_answer;
-  if (holds("<|") || holds("</s>") || holds("<\xEF\xBD\x9C") || holds("[inst]") || holds("<<sys>>") || holds("<start_of_turn>"))
+  if (holds("<|") || holds("</s>") || holds("<\xEF\xBD\x9C") || holds("[inst]") || holds("<<sys>>") ||
+      holds("<start_of_turn>"))
     return gate::chat_marker;
-  for (std::string_view phrase : {"ignore the", "ignore all", "ignore any", "ignore previous", "disregard", "as the judge",
-                                  "dear judge", "you are a", "you must", "output yes", "say yes", "respond with yes",
-                                  "reply yes", "reply with yes", "both answers are", "answers are equivalent",
-                                  "answer 1 is", "answer 2 is", "answer 2 above", "same as answer 2", "mark this",
-                                  "system prompt", "new instruction", "grader", "evaluator", "system:", "assistant:",
-                                  "user:", "problem:", "answer 1:", "answer 2:"})
+  for (std::string_view phrase : {"ignore the",  "ignore all",     "ignore any",       "ignore previous",
+                                  "disregard",   "as the judge",   "dear judge",       "you are a",
+                                  "you must",    "output yes",     "say yes",          "respond with yes",
+                                  "reply yes",   "reply with yes", "both answers are", "answers are equivalent",
+                                  "answer 1 is", "answer 2 is",    "answer 2 above",   "same as answer 2",
+                                  "mark this",   "system prompt",  "new instruction",  "grader",
+                                  "evaluator",   "system:",        "assistant:",       "user:",
+                                  "problem:",    "answer 1:",      "answer 2:"})
     if (holds(phrase)) return gate::instruction;
   // what is left when reasoning openers are taken away
-  constexpr std::u32string_view openers[] = {
-      U"solution", U"thought", U"process", U"let", U"lets", U"s", U"us", U"solve", U"this", U"problem", U"question", U"step", U"by",
-      U"the", U"a", U"an", U"is", U"to", U"we", U"i", U"will", U"need", U"first", U"answer", U"final", U"correct", U"therefore", U"so",
-      U"reasoning", U"analysis", U"explanation", U"think", U"about", U"here", U"my", U"of", U"it", U"sure", U"and", U"find",
-      U"insert", U"that", U"respuesta", U"soluci\xF3n", U"l\xF6sung", U"antwort", U"r\xE9ponse", U"\x89E3",
-      U"\x89E3\x7B54", U"\x304B\x3044\x305B\x3064", U"\x7B54\x6848", U"\x89E3\x6790"};
+  constexpr std::u32string_view openers[] = {U"solution",
+                                             U"thought",
+                                             U"process",
+                                             U"let",
+                                             U"lets",
+                                             U"s",
+                                             U"us",
+                                             U"solve",
+                                             U"this",
+                                             U"problem",
+                                             U"question",
+                                             U"step",
+                                             U"by",
+                                             U"the",
+                                             U"a",
+                                             U"an",
+                                             U"is",
+                                             U"to",
+                                             U"we",
+                                             U"i",
+                                             U"will",
+                                             U"need",
+                                             U"first",
+                                             U"answer",
+                                             U"final",
+                                             U"correct",
+                                             U"therefore",
+                                             U"so",
+                                             U"reasoning",
+                                             U"analysis",
+                                             U"explanation",
+                                             U"think",
+                                             U"about",
+                                             U"here",
+                                             U"my",
+                                             U"of",
+                                             U"it",
+                                             U"sure",
+                                             U"and",
+                                             U"find",
+                                             U"insert",
+                                             U"that",
+                                             U"respuesta",
+                                             U"soluci\xF3n",
+                                             U"l\xF6sung",
+                                             U"antwort",
+                                             U"r\xE9ponse",
+                                             U"\x89E3",
+                                             U"\x89E3\x7B54",
+                                             U"\x304B\x3044\x305B\x3064",
+                                             U"\x7B54\x6848",
+                                             U"\x89E3\x6790"};
   const std::u32string text = detail::lower(detail::decode_utf8(answer));
   bool content = false;
   for (std::size_t i = 0; i < text.size() && !content;) {

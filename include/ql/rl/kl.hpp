@@ -2,8 +2,8 @@
 #pragma once
 
 // Estimators of KL(policy || reference) from sampled tokens (Schulman, "Approximating KL divergence", 2020), with
-// u = logp - ref. Each is itself a policy loss; kl_penalized adds one to another loss. k1 is for rewards only: as a loss
-// its expected gradient on-policy is zero.
+// u = logp - ref. Each is itself a policy loss; kl_penalized adds one to another loss. k1 is for rewards only: as a
+// loss its expected gradient on-policy is zero.
 
 #include <ql/math.hpp>
 #include <ql/rl/policy_loss.hpp>
@@ -78,7 +78,8 @@ struct straight_through {
 template <class Kl>
 straight_through(Kl) -> straight_through<Kl>;
 
-// exp(logp - sg(logp)) Kl: the gradient of the sampling itself contributes (arXiv 2506.09477), so that k1 becomes legal.
+// exp(logp - sg(logp)) Kl: the gradient of the sampling itself contributes (arXiv 2506.09477), so that k1 becomes
+// legal.
 template <class Kl>
 struct score_function {
   Kl kl{};

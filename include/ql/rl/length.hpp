@@ -21,8 +21,8 @@ struct overlong_penalty {
   double factor = 1.0;
   constexpr void check(rule_book& b) const {
     b.require(longest > 0, "overlong_penalty.longest", static_cast<double>(longest), "above 0", "the answer's cap");
-    b.require(cache > 0 && cache <= longest, "overlong_penalty.cache", static_cast<double>(cache),
-              "in [1, longest]", "use a tenth of longest");
+    b.require(cache > 0 && cache <= longest, "overlong_penalty.cache", static_cast<double>(cache), "in [1, longest]",
+              "use a tenth of longest");
     b.require(factor >= 0, "overlong_penalty.factor", factor, "at least 0", "use 1");
   }
   QL_HD constexpr double operator()(std::int64_t length) const {
@@ -63,8 +63,7 @@ struct group_length_reward {
   QL_HD constexpr double operator()(std::int64_t length, std::int64_t shortest, std::int64_t longest,
                                     bool correct) const {
     if (longest <= shortest) return 0.0;
-    const double lambda =
-        0.5 - static_cast<double>(length - shortest) / static_cast<double>(longest - shortest);
+    const double lambda = 0.5 - static_cast<double>(length - shortest) / static_cast<double>(longest - shortest);
     return correct ? lambda : math::min(0.0, lambda);
   }
 };

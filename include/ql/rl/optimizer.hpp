@@ -22,15 +22,15 @@ namespace ql::rl {
 // optimizer itself never changes. State lists its buffers to a visitor, so that a checkpoint can save and restore it:
 // `state.visit([](std::string_view name, view<T, 1> buffer) {...})`, and counts its steps in `state.steps`.
 template <class O, class C, class T>
-concept optimizer = execution_context<C> && std::copyable<O> &&
-                    requires(const O& o, C& c, view<T, 1, typename C::memory_space> w,
-                             view<const T, 1, typename C::memory_space> g, typename O::template state<T, C>& s,
-                             double lr) {
-                      { o.init(c, w) } -> std::same_as<typename O::template state<T, C>>;
-                      { o.step(c, w, g, s, lr) } -> std::same_as<void>;
-                      { s.steps } -> std::convertible_to<std::int64_t>;
-                      s.visit([](std::string_view, auto) {});
-                    };
+concept optimizer =
+    execution_context<C> && std::copyable<O> &&
+    requires(const O& o, C& c, view<T, 1, typename C::memory_space> w, view<const T, 1, typename C::memory_space> g,
+             typename O::template state<T, C>& s, double lr) {
+      { o.init(c, w) } -> std::same_as<typename O::template state<T, C>>;
+      { o.step(c, w, g, s, lr) } -> std::same_as<void>;
+      { s.steps } -> std::convertible_to<std::int64_t>;
+      s.visit([](std::string_view, auto) {});
+    };
 
 namespace detail {
 

@@ -20,7 +20,8 @@ struct ratio_cap {
   double value;
   constexpr explicit ratio_cap(double cap) : value(cap) {
     if (!(cap >= 1.0)) [[unlikely]]
-      detail::expects(false, "ratio_cap", "value", "at least 1 (an absolute bound on the ratio, not a clip width)", cap);
+      detail::expects(false, "ratio_cap", "value", "at least 1 (an absolute bound on the ratio, not a clip width)",
+                      cap);
   }
   friend constexpr bool operator==(const ratio_cap&, const ratio_cap&) = default;
 };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// The choices by which other systems' numbers are reproduced, one namespace per system; each constant is a value to copy
-// and change. docs/algorithms.md tells where they differ.
+// The choices by which other systems' numbers are reproduced, one namespace per system; each constant is a value to
+// copy and change. docs/algorithms.md tells where they differ.
 
 #include <ql/rl/advantage.hpp>
 #include <ql/rl/aggregation.hpp>
@@ -95,9 +95,9 @@ inline constexpr token_mean aggregation{};
 // QwenLong-L1 as its paper and its demonstration script have it, and L1.5 (arXiv 2505.17667, 2512.12967).
 namespace qwenlong {
 inline constexpr grpo_advantage l1_advantage{.eps = 1e-6};
-inline constexpr clip l1_dapo = clip_higher;                            // the paper names clip-higher, not its widths
+inline constexpr clip l1_dapo = clip_higher;  // the paper names clip-higher, not its widths
 inline constexpr clip l1_demo{.low = 0.2, .high = 0.2, .log_ratio_limit = 20.0};
-inline constexpr double l1_demo_entropy_coefficient = 0.001;            // left on by the script's defaults
+inline constexpr double l1_demo_entropy_coefficient = 0.001;  // left on by the script's defaults
 inline constexpr task_std_advantage l1_5_advantage{.eps = 1e-6};
 inline constexpr ratio_loss l1_5_loss{};
 }  // namespace qwenlong

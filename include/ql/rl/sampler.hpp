@@ -52,8 +52,9 @@ class greedy {
 class stochastic {
  public:
   explicit stochastic(const ql::distribution& d = {}) : distribution_(ql::checked(d)) {
-    ql::detail::expects(d.rule == support_rule::untruncated || !d.truncated() || (d.top_k > 0 && d.top_k <= max_frozen_support),
-                    "stochastic", "top_k", "1 to 1024 with a frozen support (it is recorded for every token)", d.top_k);
+    ql::detail::expects(
+        d.rule == support_rule::untruncated || !d.truncated() || (d.top_k > 0 && d.top_k <= max_frozen_support),
+        "stochastic", "top_k", "1 to 1024 with a frozen support (it is recorded for every token)", d.top_k);
   }
   const ql::distribution& distribution() const { return distribution_; }
 
@@ -123,9 +124,11 @@ class stochastic {
       return x > y || (x == y && a < b);
     };
     const auto probability = [&](token id) {
-      return static_cast<double>(math::exp(row.z[static_cast<std::size_t>(id)] - row.max)) / static_cast<double>(row.sum);
+      return static_cast<double>(math::exp(row.z[static_cast<std::size_t>(id)] - row.max)) /
+             static_cast<double>(row.sum);
     };
-    std::size_t limit = distribution_.top_k > 0 ? std::min<std::size_t>(n, static_cast<std::size_t>(distribution_.top_k)) : n;
+    std::size_t limit =
+        distribution_.top_k > 0 ? std::min<std::size_t>(n, static_cast<std::size_t>(distribution_.top_k)) : n;
     // sort only as far as the support reaches
     std::size_t sorted = 0;
     weight_.clear();
@@ -144,7 +147,8 @@ class stochastic {
         if (next < limit)
           std::nth_element(order_.begin() + static_cast<std::ptrdiff_t>(sorted),
                            order_.begin() + static_cast<std::ptrdiff_t>(next - 1), order_.end(), before);
-        std::sort(order_.begin() + static_cast<std::ptrdiff_t>(sorted), order_.begin() + static_cast<std::ptrdiff_t>(next), before);
+        std::sort(order_.begin() + static_cast<std::ptrdiff_t>(sorted),
+                  order_.begin() + static_cast<std::ptrdiff_t>(next), before);
         sorted = next;
       }
       const double p = probability(order_[i]);

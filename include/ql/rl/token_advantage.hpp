@@ -15,8 +15,8 @@
 
 namespace ql::rl {
 
-// Packed tokens: sequence i owns [offsets[i], offsets[i + 1]). `reward` is per token. Masked tokens are passed over: the
-// tokens on both sides are neighbours.
+// Packed tokens: sequence i owns [offsets[i], offsets[i + 1]). `reward` is per token. Masked tokens are passed over:
+// the tokens on both sides are neighbours.
 template <class T>
 struct reward_batch {
   view<const std::int64_t, 1> offsets;
@@ -96,13 +96,11 @@ struct whiten {
     for (std::int64_t t = 0; t < a.size(); ++t)
       if (mask.empty() || mask[t] != 0) kept.push_back(t);
     const auto n = static_cast<std::int64_t>(kept.size());
-    const auto m = detail::moments_of(0, n, spread, [&](std::int64_t k) {
-      return static_cast<double>(a[kept[static_cast<std::size_t>(k)]]);
-    });
+    const auto m = detail::moments_of(
+        0, n, spread, [&](std::int64_t k) { return static_cast<double>(a[kept[static_cast<std::size_t>(k)]]); });
     const double var = m.std * m.std;
     const double scale = math::sqrt(floor ? math::max(var, eps) : math::fma(m.std, m.std, eps));
-    for (std::int64_t t : kept)
-      a[t] = static_cast<T>((static_cast<double>(a[t]) - (centre ? m.mean : 0.0)) / scale);
+    for (std::int64_t t : kept) a[t] = static_cast<T>((static_cast<double>(a[t]) - (centre ? m.mean : 0.0)) / scale);
   }
 };
 
@@ -254,8 +252,7 @@ struct optimal_token_baseline {
         });
       for (std::int64_t i = groups[g]; i < groups[g + 1]; ++i)
         walk(i, [&](std::int64_t t, std::size_t p, double) {
-          if (reached[p] > 1)
-            out[t] = static_cast<T>(static_cast<double>(out[t]) - weighted[p] / (weights[p] + eps));
+          if (reached[p] > 1) out[t] = static_cast<T>(static_cast<double>(out[t]) - weighted[p] / (weights[p] + eps));
         });
     }
   }

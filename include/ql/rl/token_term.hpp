@@ -122,14 +122,14 @@ concept sequenced = requires(const L& l, const token_term<T>& t, const sequence_
 // A loss of one token: `l(token_term<T>) -> loss_and_grad<T>`, with `static constexpr ql::rl::input reads`.
 // Named function objects at namespace scope only: a lambda cannot become a device kernel.
 template <class L, class T>
-concept pointwise_loss = std::floating_point<T> && std::copyable<L> && detail::declares_inputs<L> &&
-                         sums_of<L> == 0 && detail::pointwise<L, T>;
+concept pointwise_loss = std::floating_point<T> && std::copyable<L> && detail::declares_inputs<L> && sums_of<L> == 0 &&
+                         detail::pointwise<L, T>;
 
 // A loss with a second stage: `contribution(token_term<T>) -> std::array<T, sums>` is summed over the loss tokens of a
 // sequence; `l(token_term<T>, sequence_term<sums>)` then gives each token its share.
 template <class L, class T>
-concept sequence_loss = std::floating_point<T> && std::copyable<L> && detail::declares_inputs<L> &&
-                        (sums_of<L> > 0) && detail::sequenced<L, T>;
+concept sequence_loss = std::floating_point<T> && std::copyable<L> && detail::declares_inputs<L> && (sums_of<L> > 0) &&
+                        detail::sequenced<L, T>;
 
 // The library aggregates value, dlogp and dentropy of a token with one weight. A sequence loss therefore gives each of
 // its n tokens the value of the sequence, and n times the derivative of that value by the token's logp.
@@ -148,7 +148,7 @@ QL_HD constexpr loss_and_grad<T> evaluate(const L& l, const token_term<T>& t, co
 }
 template <class L, class T>
 QL_HD constexpr std::array<T, static_cast<std::size_t>(sums_of<L>)> contribution_of(const L& l,
-                                                                                     const token_term<T>& t) {
+                                                                                    const token_term<T>& t) {
   if constexpr (sums_of<L> > 0) {
     return l.contribution(t);
   } else {

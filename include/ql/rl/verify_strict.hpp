@@ -4,11 +4,13 @@
 // Rule verifiers for training: general rules of wording, names, dates, lists and numbers, whole words only. Every step
 // is bounded: an answer above 64 KiB is wrong, and nothing is worse than (tokens of the answer) x (tokens of the gold).
 
+// The larger functions are templates only so that whoever includes this header without using them does not pay.
+
 #include <ql/math.hpp>
+#include <ql/rl/detail/number.hpp>
 #include <ql/rl/detail/text.hpp>
 #include <ql/rl/extract.hpp>
 #include <ql/rl/reward.hpp>
-#include <ql/rl/verify_repo.hpp>
 
 #include <cstdint>
 #include <optional>
@@ -22,14 +24,14 @@ namespace detail {
 
 // One word or number of an answer.
 struct answer_token {
-  std::string text;      // lower case, without marks; canonical for numbers, months, country names
-  std::string stem;      // text without an English ending
-  double number = 0;     // of a number, times its scale word (million)
-  double written = 0;    // without the scale word
-  int decimals = 0;      // digits after the dot, as written
+  std::string text;    // lower case, without marks; canonical for numbers, months, country names
+  std::string stem;    // text without an English ending
+  double number = 0;   // of a number, times its scale word (million)
+  double written = 0;  // without the scale word
+  int decimals = 0;    // digits after the dot, as written
   bool is_number = false, plain_integer = false, percent = false, negative = false, capital = false, stop = false;
-  bool clause = false;   // a clause ends before it
-  char before = ' ';     // the mark before it: , ; . ( / - or a blank
+  bool clause = false;  // a clause ends before it
+  char before = ' ';    // the mark before it: , ; . ( / - or a blank
 };
 using answer_tokens = std::vector<answer_token>;
 
@@ -41,13 +43,14 @@ constexpr bool one_of(std::string_view s, const std::string_view (&list)[N]) {
 }
 
 inline int number_word(std::string_view w) {
-  constexpr std::string_view cardinals[] = {"zero", "one", "two", "three", "four", "five", "six", "seven", "eight",
-                                            "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen",
-                                            "sixteen", "seventeen", "eighteen", "nineteen", "twenty"};
-  constexpr std::string_view ordinals[] = {"zeroth", "first", "second", "third", "fourth", "fifth", "sixth", "seventh",
-                                           "eighth", "ninth", "tenth", "eleventh", "twelfth", "thirteenth",
-                                           "fourteenth", "fifteenth", "sixteenth", "seventeenth", "eighteenth",
-                                           "nineteenth", "twentieth"};
+  constexpr std::string_view cardinals[] = {"zero",     "one",      "two",      "three",   "four",    "five",
+                                            "six",      "seven",    "eight",    "nine",    "ten",     "eleven",
+                                            "twelve",   "thirteen", "fourteen", "fifteen", "sixteen", "seventeen",
+                                            "eighteen", "nineteen", "twenty"};
+  constexpr std::string_view ordinals[] = {
+      "zeroth",     "first",     "second",    "third",       "fourth",     "fifth",      "sixth",
+      "seventh",    "eighth",    "ninth",     "tenth",       "eleventh",   "twelfth",    "thirteenth",
+      "fourteenth", "fifteenth", "sixteenth", "seventeenth", "eighteenth", "nineteenth", "twentieth"};
   constexpr std::string_view tens[] = {"thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"};
   for (int i = 0; i <= 20; ++i)
     if (w == cardinals[i] || w == ordinals[i]) return i;
@@ -56,8 +59,8 @@ inline int number_word(std::string_view w) {
   return -1;
 }
 inline int month_of(std::string_view w) {
-  constexpr std::string_view names[] = {"january", "february", "march", "april", "may", "june", "july", "august",
-                                        "september", "october", "november", "december"};
+  constexpr std::string_view names[] = {"january", "february", "march",     "april",   "may",      "june",
+                                        "july",    "august",   "september", "october", "november", "december"};
   for (int i = 0; i < 12; ++i)
     if (w == names[i] || (w.size() == 3 && w == names[i].substr(0, 3)) || (i == 8 && w == "sept")) return i + 1;
   return 0;
@@ -70,13 +73,29 @@ inline double scale_of(std::string_view w) {
   return 0;
 }
 inline bool is_stop_word(std::string_view w) {
-  constexpr std::string_view words[] = {"a",   "an",   "the",  "of",   "in",  "on",   "at",   "to",    "for", "by",
-                                        "and", "or",   "is",   "was",  "were", "are", "be",   "with",  "from", "as",
-                                        "his", "her",  "its",  "it",   "their", "they", "he", "she",   "that", "this",
-                                        "which", "who", "about", "approximately", "around", "roughly", "s"};
+  constexpr std::string_view words[] = {"a",      "an",
+                                        "the",    "of",
+                                        "in",     "on",
+                                        "at",     "to",
+                                        "for",    "by",
+                                        "and",    "or",
+                                        "is",     "was",
+                                        "were",   "are",
+                                        "be",     "with",
+                                        "from",   "as",
+                                        "his",    "her",
+                                        "its",    "it",
+                                        "their",  "they",
+                                        "he",     "she",
+                                        "that",   "this",
+                                        "which",  "who",
+                                        "about",  "approximately",
+                                        "around", "roughly",
+                                        "s"};
   return one_of(w, words);
 }
-inline std::string stem_of(std::string_view w) {
+template <class = void>
+std::string stem_of(std::string_view w) {
   std::string s(w);
   const auto ends = [&](std::string_view e) { return s.size() > e.size() + 2 && s.ends_with(e); };
   if (ends("ies")) {
@@ -115,7 +134,8 @@ inline std::string_view ascii_of(char32_t c) {
                                                                   : std::string_view();
 }
 
-inline answer_tokens tokenise(std::string_view utf8) {
+template <class = void>
+answer_tokens tokenise(std::string_view utf8) {
   const std::u32string s = decode_utf8(utf8);
   answer_tokens out;
   char mark = ' ';
@@ -168,7 +188,8 @@ inline answer_tokens tokenise(std::string_view utf8) {
       if (i + 1 < s.size() && is_ascii_letter(s[i]) && is_ascii_letter(s[i + 1]) &&
           (i + 2 >= s.size() || !is_word(s[i + 2]))) {
         const char a = static_cast<char>(lower(s[i])), b = static_cast<char>(lower(s[i + 1]));
-        if ((a == 's' && b == 't') || (a == 'n' && b == 'd') || (a == 'r' && b == 'd') || (a == 't' && b == 'h')) i += 2;
+        if ((a == 's' && b == 't') || (a == 'n' && b == 'd') || (a == 'r' && b == 'd') || (a == 't' && b == 'h'))
+          i += 2;
       }
       if (i < s.size() && s[i] == U'%') t.percent = true;
       push(std::move(t));
@@ -248,8 +269,8 @@ inline answer_tokens tokenise(std::string_view utf8) {
         continue;
       }
       if (const int m = month_of(t.text); m > 0 && (t.text != "may" || t.capital)) {
-        constexpr std::string_view full[] = {"january", "february", "march", "april", "may", "june", "july", "august",
-                                             "september", "october", "november", "december"};
+        constexpr std::string_view full[] = {"january", "february", "march",     "april",   "may",      "june",
+                                             "july",    "august",   "september", "october", "november", "december"};
         t.text = full[m - 1];
       }
       constexpr std::string_view roman[] = {"ii", "iii", "iv", "vi", "vii", "viii", "ix"};
@@ -267,7 +288,7 @@ inline answer_tokens tokenise(std::string_view utf8) {
     if (!is_space(c)) {
       mark = c == U',' || c == U';' || c == U'(' || c == U')' || c == U'/' || c == U'&' ? static_cast<char>(c)
              : c == U'-' || c == U'\u2013' || c == U'\u2014' || c == U'\u2212'          ? '-'
-                                                                                       : mark;
+                                                                                        : mark;
       if (c == U'.' || c == U';' || c == U'!' || c == U'?' || c == U':') clause = true;
     }
     if (c == U'\n') clause = true, mark = ';';
@@ -330,7 +351,8 @@ inline bool same_name(const answer_token& a, const answer_token& b) {
 }
 
 // Indices of the tokens that carry meaning; of all of them if none does.
-inline std::vector<std::size_t> content_of(const answer_tokens& t) {
+template <class = void>
+std::vector<std::size_t> content_of(const answer_tokens& t) {
   std::vector<std::size_t> out;
   for (std::size_t i = 0; i < t.size(); ++i)
     if (!t[i].stop) out.push_back(i);
@@ -341,18 +363,21 @@ inline std::vector<std::size_t> content_of(const answer_tokens& t) {
 
 // Is the token at i denied in its clause: "not X", "rather than X", "unlike X"?
 inline bool denied(const answer_tokens& t, std::size_t i) {
-  constexpr std::string_view denials[] = {"not",    "never", "nor",   "neither", "without", "except", "excluding", "rather",
-                                          "instead", "unlike", "isnt", "wasnt",   "arent",   "werent", "didnt",     "doesnt"};
+  constexpr std::string_view denials[] = {"not",       "never",  "nor",     "neither", "without", "except",
+                                          "excluding", "rather", "instead", "unlike",  "isnt",    "wasnt",
+                                          "arent",     "werent", "didnt",   "doesnt"};
   for (std::size_t back = 1; back <= 4 && back <= i; ++back) {
     if (t[i - back + 1].clause) return false;
-    if (one_of(t[i - back].text, denials)) return !(t[i - back].text == "not" && i - back + 1 < t.size() && t[i - back + 1].text == "only");
+    if (one_of(t[i - back].text, denials))
+      return !(t[i - back].text == "not" && i - back + 1 < t.size() && t[i - back + 1].text == "only");
   }
   return false;
 }
 
 // Is the token at i only what the answer is compared with: "surpassing X", "after X", "death of X"?
 inline bool compared(const answer_tokens& t, std::size_t i) {
-  constexpr std::string_view words[] = {"surpassing", "overtaking", "beating", "than", "replacing", "succeeding", "unlike"};
+  constexpr std::string_view words[] = {"surpassing", "overtaking", "beating", "than",
+                                        "replacing",  "succeeding", "unlike"};
   for (std::size_t back = 1; back <= 3 && back <= i; ++back) {
     if (t[i - back + 1].clause) return false;
     if (one_of(t[i - back].text, words)) return true;
@@ -371,7 +396,8 @@ inline int day_of(const answer_token& t) {
   return t.is_number && t.plain_integer && t.number >= 1 && t.number <= 31 ? static_cast<int>(t.number) : 0;
 }
 inline int month_of(const answer_token& t) { return t.is_number ? 0 : month_of(t.text); }
-inline std::vector<date_parts> dates_in(const answer_tokens& t) {
+template <class = void>
+std::vector<date_parts> dates_in(const answer_tokens& t) {
   std::vector<date_parts> out;
   std::vector<bool> used(t.size());
   for (std::size_t i = 0; i < t.size(); ++i) {
@@ -395,7 +421,8 @@ inline std::vector<date_parts> dates_in(const answer_tokens& t) {
   return out;
 }
 // The whole of t as one date, if it is one.
-inline std::optional<date_parts> as_date(const answer_tokens& t) {
+template <class = void>
+std::optional<date_parts> as_date(const answer_tokens& t) {
   std::size_t meaning = 0, parts = 0;
   for (const auto& x : t) meaning += x.stop ? 0u : 1u;
   const auto all = dates_in(t);
@@ -412,11 +439,25 @@ inline bool within(const date_parts& gold, const date_parts& d) {
 }  // namespace detail
 
 // How an answer was found right; `wrong` if it was not.
-enum class match { wrong, wording, joined, date, name, any_order, list, part_of_gold, without_question, number, polarity };
+enum class match {
+  wrong,
+  wording,
+  joined,
+  date,
+  name,
+  any_order,
+  list,
+  part_of_gold,
+  without_question,
+  number,
+  polarity
+};
 
 constexpr std::string_view name_of(match m) {
-  constexpr std::string_view names[] = {"wrong", "wording", "joined", "date", "name", "any order", "list",
-                                        "part of gold", "without the question's words", "number", "yes or no"};
+  constexpr std::string_view names[] = {"wrong",  "wording",      "joined",
+                                        "date",   "name",         "any order",
+                                        "list",   "part of gold", "without the question's words",
+                                        "number", "yes or no"};
   return names[static_cast<std::size_t>(m)];
 }
 
@@ -436,7 +477,8 @@ bool has_run(const answer_tokens& p, const std::vector<std::size_t>& pc, const a
 }
 
 // The gold's letters without its blanks, from the start of one word to the end of another: "Abid Ali" in "Abidali".
-inline bool has_joined(const answer_tokens& p, const answer_tokens& g) {
+template <class = void>
+bool has_joined(const answer_tokens& p, const answer_tokens& g) {
   std::string want;
   for (const auto& t : g)
     if (!t.stop) want += t.text;
@@ -451,8 +493,9 @@ inline bool has_joined(const answer_tokens& p, const answer_tokens& g) {
 }
 
 // A person's name: middle names may be missing, added or shortened to an initial.
-inline bool has_name(const answer_tokens& p, const std::vector<std::size_t>& pc, const answer_tokens& g,
-                     const std::vector<std::size_t>& gc) {
+template <class = void>
+bool has_name(const answer_tokens& p, const std::vector<std::size_t>& pc, const answer_tokens& g,
+              const std::vector<std::size_t>& gc) {
   if (gc.size() < 2 || gc.size() > 5) return false;
   for (auto k : gc)
     if (!g[k].capital) return false;
@@ -478,8 +521,9 @@ inline bool has_name(const answer_tokens& p, const std::vector<std::size_t>& pc,
 }
 
 // All gold words in any order within a window of the answer.
-inline bool has_bag(const answer_tokens& p, const std::vector<std::size_t>& pc, const answer_tokens& g,
-                    const std::vector<std::size_t>& gc, std::size_t window, double share) {
+template <class = void>
+bool has_bag(const answer_tokens& p, const std::vector<std::size_t>& pc, const answer_tokens& g,
+             const std::vector<std::size_t>& gc, std::size_t window, double share) {
   const std::size_t n = gc.size();
   if (n < 2 || n > 64 || pc.empty()) return false;
   // for each gold word where it was last seen
@@ -495,7 +539,8 @@ inline bool has_bag(const answer_tokens& p, const std::vector<std::size_t>& pc, 
 }
 
 // Wordings of one gold answer: itself, without what stands in parentheses, an acronym inside them, the sides of "or".
-inline std::vector<std::string> variants_of(std::string_view gold) {
+template <class = void>
+std::vector<std::string> variants_of(std::string_view gold) {
   std::vector<std::string> out{std::string(gold)};
   const auto open = gold.find('('), close = gold.find(')', open == gold.npos ? 0 : open);
   if (open != gold.npos && close != gold.npos) {
@@ -523,7 +568,8 @@ inline std::vector<std::string> variants_of(std::string_view gold) {
 }
 
 // The parts of a list: "A, B and C".
-inline std::vector<std::string> parts_of(std::string_view gold) {
+template <class = void>
+std::vector<std::string> parts_of(std::string_view gold) {
   std::vector<std::string> out;
   std::string part;
   const auto finish = [&] {
@@ -548,18 +594,20 @@ inline std::vector<std::string> parts_of(std::string_view gold) {
 
 // Words that only say what kind of thing a name names.
 inline bool is_kind_word(std::string_view stem) {
-  constexpr std::string_view words[] = {"area", "project", "metropolitan", "series", "movie", "film", "song", "show",
-                                        "jr", "sr", "sir", "mr", "mrs", "ms", "dr", "saint", "disambiguation"};
+  constexpr std::string_view words[] = {"area", "project", "metropolitan", "series", "movie",         "film",
+                                        "song", "show",    "jr",           "sr",     "sir",           "mr",
+                                        "mrs",  "ms",      "dr",           "saint",  "disambiguation"};
   return one_of(stem, words);
 }
 
-// How many answers the question asks for: "name two fibres", "what are the four types", "list the ...". 1 if it does not
-// say.
+// How many answers the question asks for: "name two fibres", "what are the four types", "list the ...". 1 if it does
+// not say.
 inline std::size_t asked_for(const answer_tokens& q) {
   constexpr std::string_view asks[] = {"name", "list", "what", "which", "who", "give", "top"};
   for (std::size_t i = 0; i < q.size() && i < 12; ++i) {
     if (!one_of(q[i].text, asks)) continue;
-    const bool plural = q[i].text == "list" || (i + 1 < q.size() && (q[i + 1].text == "are" || q[i + 1].text == "were"));
+    const bool plural =
+        q[i].text == "list" || (i + 1 < q.size() && (q[i + 1].text == "are" || q[i + 1].text == "were"));
     for (std::size_t k = i + 1; k < q.size() && k <= i + 3; ++k)
       if (q[k].is_number && q[k].plain_integer && q[k].number >= 2 && q[k].number <= 12 && k + 1 < q.size() &&
           q[k + 1].text != "of")
@@ -578,12 +626,14 @@ inline bool denies_question(const answer_tokens& p) {
     if (p[i].text == "ai" || p[i].text == "i" || p[i].text == "my") boilerplate = true;
     if (boilerplate || i == 0) continue;
     constexpr std::string_view verbs[] = {"does", "did", "do", "is", "was", "has", "have", "are", "were"};
-    if ((p[i].text == "not" && one_of(p[i - 1].text, verbs)) || p[i].text == "doesnt" || p[i].text == "didnt") return true;
+    if ((p[i].text == "not" && one_of(p[i - 1].text, verbs)) || p[i].text == "doesnt" || p[i].text == "didnt")
+      return true;
   }
   return false;
 }
 
-// Does the number p of an answer say the number g of the gold, to the gold's digits? `unit` is what the question asks in
+// Does the number p of an answer say the number g of the gold, to the gold's digits? `unit` is what the question asks
+// in
 // ("in USD millions").
 inline bool says_number(const answer_token& p, const answer_token& g, int gold_digits, double unit) {
   double half = 0.5 * (1.0 + 1e-9);
@@ -618,8 +668,8 @@ inline int polarity_of(const answer_tokens& p, bool denied_first) {
 // Does the answer say that it has none: "cannot be determined", "the filing does not provide"? Only if nothing follows
 // with however or but.
 inline bool refuses(const answer_tokens& p) {
-  constexpr std::string_view after_not[] = {"contain", "include", "provide", "specify", "mention", "disclose", "possible",
-                                            "available", "enough", "explicitly", "find"};
+  constexpr std::string_view after_not[] = {"contain",  "include",   "provide", "specify",    "mention", "disclose",
+                                            "possible", "available", "enough",  "explicitly", "find"};
   constexpr std::string_view alone[] = {"cannot", "unable", "insufficient"};
   bool found = false;
   for (std::size_t i = 0; i < p.size(); ++i) {
@@ -644,8 +694,8 @@ namespace strict {
 inline constexpr std::size_t longest_answer = 500;  // tokens; more is a document, not an answer
 
 // Is the prediction one of the gold answers? Words of the question that the gold repeats may be missing.
-inline match match_text(std::string_view question, std::string_view prediction,
-                        std::span<const std::string_view> golds) {
+template <class = void>
+match match_text(std::string_view question, std::string_view prediction, std::span<const std::string_view> golds) {
   namespace d = detail;
   if (prediction.size() > 65536) return match::wrong;
   const auto p = d::tokenise(prediction);
@@ -733,8 +783,7 @@ inline match match_text(std::string_view question, std::string_view prediction,
         }
         if (found == parts.size()) return match::list;
       }
-      if (rest.size() > 1 && rest.size() < gc.size() &&
-          d::has_run(p, pc, g, rest, word))
+      if (rest.size() > 1 && rest.size() < gc.size() && d::has_run(p, pc, g, rest, word))
         return match::without_question;
       // a short answer that is most of the gold
       if (pc.size() <= 8 && pc.size() < gc.size() && pc.size() * 2 >= gc.size() && d::has_run(g, gc, p, pc, word)) {
@@ -768,7 +817,8 @@ inline match match_text(std::string_view question, std::string_view prediction,
       for (const auto& f : gold_dates) {
         if (f.year != g.year || (f.month == 0 && f.day == 0)) continue;
         if ((f.month != 0 && x.month != 0) || (f.day != 0 && x.day != 0)) {
-          const bool same = (f.month == 0 || x.month == 0 || f.month == x.month) && (f.day == 0 || x.day == 0 || f.day == x.day);
+          const bool same =
+              (f.month == 0 || x.month == 0 || f.month == x.month) && (f.day == 0 || x.day == 0 || f.day == x.day);
           agrees = agrees || same;
           against = against || !same;
         }
@@ -786,14 +836,16 @@ inline match match_text(std::string_view question, std::string_view prediction,
     if (m == match::wrong) continue;
     if (right == 0) how = m;
     ++right;
-    if (right >= wanted || m == match::list || m == match::any_order) return denial && how != match::polarity ? match::wrong : how;
+    if (right >= wanted || m == match::list || m == match::any_order)
+      return denial && how != match::polarity ? match::wrong : how;
   }
   return match::wrong;
 }
 
 // One number: the last boxed one, else the first after the last "answer is", else the only one of a short answer.
 // Several numbers ("12 or 13") are no answer.
-inline std::optional<detail::answer_token> numeric_answer(std::string_view text) {
+template <class = void>
+std::optional<detail::answer_token> numeric_answer(std::string_view text) {
   if (text.size() > 65536) return std::nullopt;
   std::optional<std::string> part = boxed{}(text);
   if (!part) part = after_phrase{}(text);
@@ -816,8 +868,8 @@ inline std::optional<detail::answer_token> numeric_answer(std::string_view text)
   return found;
 }
 
-// Equal within 0.15 %, signs included. A scale word ("million") that the gold does not write may be the question's unit;
-// a percent sign on one side only stands for a hundredth.
+// Equal within 0.15 %, signs included. A scale word ("million") that the gold does not write may be the question's
+// unit; a percent sign on one side only stands for a hundredth.
 inline bool same_number(const detail::answer_token& p, const detail::answer_token& g) {
   const auto close = [](double a, double b) { return math::abs(a - b) <= 0.0015 * math::abs(b); };
   if (p.negative != g.negative && (p.number != 0 || g.number != 0)) return false;
@@ -826,7 +878,8 @@ inline bool same_number(const detail::answer_token& p, const detail::answer_toke
 }
 
 // The letter of an option, A to J: boxed, after the last "answer is", or alone. 0 if there is none or more than one.
-inline char choice_answer(std::string_view text) {
+template <class = void>
+char choice_answer(std::string_view text) {
   if (text.size() > 65536) return 0;
   std::optional<std::string> part = boxed{}(text);
   if (!part) part = after_phrase{}(text);
@@ -842,8 +895,7 @@ inline char choice_answer(std::string_view text) {
     std::size_t end = i;
     while (is_letter(end)) ++end;
     const bool bracketed = i > 0 && s[i - 1] == '(' && end < s.size() && s[end] == ')';
-    if (end - i == 1 && s[i] >= 'A' && s[i] <= 'J' && (!prose || bracketed) &&
-        !(end < s.size() && s[end] == '\'' )) {
+    if (end - i == 1 && s[i] >= 'A' && s[i] <= 'J' && (!prose || bracketed) && !(end < s.size() && s[end] == '\'')) {
       if (found != 0 && found != s[i]) return prose ? found : char{0};
       found = s[i];
     } else if (const auto w = s.substr(i, end - i); found != 0 && w != "or" && w != "and") {

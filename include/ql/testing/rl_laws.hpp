@@ -89,15 +89,15 @@ bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
 }
 
 template <class Loss>
-using aggregation_of =
-    std::conditional_t<std::is_void_v<rl::required_aggregation_t<Loss>>, rl::token_mean, rl::required_aggregation_t<Loss>>;
+using aggregation_of = std::conditional_t<std::is_void_v<rl::required_aggregation_t<Loss>>, rl::token_mean,
+                                          rl::required_aggregation_t<Loss>>;
 
 }  // namespace detail
 
 namespace laws {
 
-// dlogp and dentropy are the derivatives of the value, by central differences in double; tokens at a kink, where the two
-// one-sided differences disagree, are passed over and may be at most one in five.
+// dlogp and dentropy are the derivatives of the value, by central differences in double; tokens at a kink, where the
+// two one-sided differences disagree, are passed over and may be at most one in five.
 template <class Loss>
   requires rl::policy_loss<Loss, double>
 std::string gradient(const Loss& loss, std::uint64_t seed = 1) {
@@ -117,8 +117,8 @@ std::string gradient(const Loss& loss, std::uint64_t seed = 1) {
     random_batch<double> r(seed + round);
     if constexpr (rl::pointwise_loss<Loss, double>) {
       for (std::size_t t = 0; t < r.logp.size(); ++t) {
-        const rl::token_term<double> at{r.logp[t], r.old[t], r.rollout[t], r.ref[t], r.entropy[t],
-                                        r.sequence_advantage[t % r.sequence_advantage.size()]};
+        const rl::token_term<double> at{r.logp[t], r.old[t],     r.rollout[t],
+                                        r.ref[t],  r.entropy[t], r.sequence_advantage[t % r.sequence_advantage.size()]};
         const auto value = [&](double dlogp, double dentropy) {
           auto x = at;
           x.logp += dlogp;
@@ -162,8 +162,8 @@ std::string declared_inputs(const Loss& loss, std::uint64_t seed = 1) {
   constexpr double nan = std::numeric_limits<double>::quiet_NaN();
   const random_batch<double> r(seed);
   for (std::size_t t = 0; t < r.logp.size(); ++t) {
-    const rl::token_term<double> all{r.logp[t], r.old[t], r.rollout[t], r.ref[t], r.entropy[t],
-                                     r.sequence_advantage[t % r.sequence_advantage.size()]};
+    const rl::token_term<double> all{r.logp[t], r.old[t],     r.rollout[t],
+                                     r.ref[t],  r.entropy[t], r.sequence_advantage[t % r.sequence_advantage.size()]};
     auto some = all;
     if (!rl::has(Loss::reads, rl::input::logp)) some.logp = nan;
     if (!rl::has(Loss::reads, rl::input::old)) some.old = nan;
@@ -235,12 +235,15 @@ std::string batching(const Loss& loss, const Aggregation& how, std::uint64_t see
     std::vector<std::int64_t> offsets;
     for (auto i = first; i <= last; ++i) offsets.push_back(r.offsets[static_cast<std::size_t>(i)] - begin);
     const std::int64_t one[] = {0, last - first};
-    const auto cut = [&](const std::vector<double>& x) { return ql::view<const double, 1>(x.data() + begin, end - begin); };
+    const auto cut = [&](const std::vector<double>& x) {
+      return ql::view<const double, 1>(x.data() + begin, end - begin);
+    };
     rl::token_batch<double> b;
     b.offsets = offsets;
     b.prompts = ql::view<const std::int64_t, 1>(one, 2);
     b.mask = ql::view<const std::uint8_t, 1>(r.mask.data() + begin, end - begin);
-    b.logp = cut(r.logp), b.old = cut(r.old), b.rollout = cut(r.rollout), b.ref = cut(r.ref), b.entropy = cut(r.entropy);
+    b.logp = cut(r.logp), b.old = cut(r.old), b.rollout = cut(r.rollout), b.ref = cut(r.ref),
+    b.entropy = cut(r.entropy);
     b.sequence_advantage = ql::view<const double, 1>(r.sequence_advantage.data() + first, last - first);
     std::vector<double> d(static_cast<std::size_t>(end - begin)), e(d.size());
     rl::apply_loss(loss, b, how, counts, {d, e}, parts);
@@ -257,7 +260,9 @@ std::string batching(const Loss& loss, const Aggregation& how, std::uint64_t see
   for (std::size_t g = r.prompts.size() - 1; g-- > 0;) {
     for (auto i = static_cast<std::size_t>(r.prompts[g]); i < static_cast<std::size_t>(r.prompts[g + 1]); ++i) {
       const auto begin = r.offsets[i], end = r.offsets[i + 1];
-      const auto move = [&](auto& to, const auto& from) { to.insert(to.end(), from.begin() + begin, from.begin() + end); };
+      const auto move = [&](auto& to, const auto& from) {
+        to.insert(to.end(), from.begin() + begin, from.begin() + end);
+      };
       move(p.logp, r.logp), move(p.old, r.old), move(p.rollout, r.rollout), move(p.ref, r.ref);
       move(p.entropy, r.entropy), move(p.mask, r.mask), move(expected, dlogp);
       p.offsets.push_back(static_cast<std::int64_t>(p.logp.size()));

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Reads gzipped JSON Lines for tests: each line a flat object of strings, numbers, booleans, null and arrays of strings.
+// Reads gzipped JSON Lines for tests: each line a flat object of strings, numbers, booleans, null and arrays of
+// strings.
 
 #include <cstdio>
 #include <map>

@@ -89,9 +89,7 @@ constexpr bool is_word(char32_t c) {
   return c < 0x80 ? is_digit(c) || is_ascii_letter(c) || c == U'_' : in_runs(word_runs, c);
 }
 // string.punctuation
-constexpr bool is_ascii_punctuation(char32_t c) {
-  return c > 32 && c < 127 && !is_digit(c) && !is_ascii_letter(c);
-}
+constexpr bool is_ascii_punctuation(char32_t c) { return c > 32 && c < 127 && !is_digit(c) && !is_ascii_letter(c); }
 constexpr char32_t lower(char32_t c) {
   if (c < 0x80) return c >= U'A' && c <= U'Z' ? c + 32 : c;
   std::size_t lo = 0, hi = std::size(lower_runs);
