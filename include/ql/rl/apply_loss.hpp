@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <limits>
 #include <string_view>
+#include <type_traits>
 
 namespace ql::rl {
 
@@ -88,7 +89,7 @@ struct term_source {
   const T *logp, *old, *rollout, *ref, *entropy, *advantage;
   T sequence_advantage;
 
-  template <input Reads>
+  template <input Reads, bool PerToken>
   QL_INLINE token_term<T> at(std::int64_t t) const {
     constexpr T nan = std::numeric_limits<T>::quiet_NaN();
     return {has(Reads, input::logp) ? logp[t] : nan,
@@ -108,7 +109,7 @@ inline double fold(const double (&lane)[8]) {
 }
 
 // One sequence. Values are summed in 8 lanes by the token's index in the sequence.
-template <class T, class Loss>
+template <bool PerToken, class T, class Loss>
 double apply_sequence(const Loss& loss, const term_source<T>& source, const std::uint8_t* mask, std::int64_t begin,
                       std::int64_t end, const sequence_term<sums_of<Loss>>& s, T weight, const loss_gradient<T>& out,
                       std::int64_t& non_finite) {
@@ -120,7 +121,7 @@ double apply_sequence(const Loss& loss, const term_source<T>& source, const std:
   for (std::int64_t first = begin; first < end; first += block) {
     const std::int64_t n = end - first < block ? end - first : block;
     for (std::int64_t j = 0; j < n; ++j) {
-      const auto r = evaluate(loss, source.template at<Loss::reads>(first + j), s);
+      const auto r = evaluate(loss, source.template at<Loss::reads, PerToken>(first + j), s);
       value[j] = r.value;
       dlogp[j] = r.dlogp * weight;
       dentropy[j] = r.dentropy * weight;
@@ -153,7 +154,7 @@ double apply_sequence(const Loss& loss, const term_source<T>& source, const std:
   return fold(lane);
 }
 
-template <class Loss, class T>
+template <bool PerToken, class Loss, class T>
 sequence_term<sums_of<Loss>> sum_sequence(const Loss& loss, const term_source<T>& source, const std::uint8_t* mask,
                                           std::int64_t begin, std::int64_t end, std::int64_t count) {
   sequence_term<sums_of<Loss>> s;
@@ -161,7 +162,7 @@ sequence_term<sums_of<Loss>> sum_sequence(const Loss& loss, const term_source<T>
   if constexpr (sums_of<Loss> > 0) {
     for (std::int64_t t = begin; t < end; ++t) {
       if (mask != nullptr && mask[t] == 0) continue;
-      const auto c = contribution_of(loss, source.template at<Loss::reads>(t));
+      const auto c = contribution_of(loss, source.template at<Loss::reads, PerToken>(t));
       for (std::size_t k = 0; k < c.size(); ++k) s.sum[k] += static_cast<double>(c[k]);
     }
   }
@@ -261,9 +262,12 @@ void apply_loss(const Loss& loss, const token_batch<T>& b, const Aggregation& ho
                         weight);
         if (advantages && !per_token) source.sequence_advantage = b.sequence_advantage[i];
       }
-      const auto s = detail::sum_sequence(loss, source, mask, begin, end, loss_tokens);
-      const double sum =
-          detail::apply_sequence<T>(loss, source, mask, begin, end, s, static_cast<T>(weight), out, report.non_finite);
+      const auto run = [&]<bool PerToken>(std::bool_constant<PerToken>) {
+        const auto s = detail::sum_sequence<PerToken>(loss, source, mask, begin, end, loss_tokens);
+        return detail::apply_sequence<PerToken>(loss, source, mask, begin, end, s, static_cast<T>(weight), out,
+                                                report.non_finite);
+      };
+      const double sum = per_token ? run(std::true_type{}) : run(std::false_type{});
       report.value = loss_tokens > 0 ? math::fma(weight, sum, report.value) : report.value;
       report.tokens += loss_tokens;
     }
