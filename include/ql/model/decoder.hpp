@@ -12,8 +12,6 @@
 #include <ql/tensor/tensor.hpp>
 
 #include <algorithm>
-#include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -102,7 +100,7 @@ class decoder {
     }
     norm_ = put(ctx, "model.norm.weight", 1, config_.hidden, false);
     head_ = config_.tied_head ? embedding_ : put(ctx, "lm_head.weight", config_.vocabulary, config_.hidden, true);
-    pool_ = std::make_shared<page_pool<T, Context>>(ctx, shape_, config_.layers);
+    pool_.emplace_back(ctx, shape_, config_.layers);
   }
 
   const decoder_config& config() const { return config_; }
@@ -123,7 +121,9 @@ class decoder {
   }
   // Counts publishes: tapes and cached keys are valid for the version they were made with.
   std::uint64_t weights_version() const { return version_; }
-  const std::shared_ptr<page_pool<T, Context>>& pool() const { return pool_; }
+  // Where keys live. Tapes and sessions take pages from it: the policy must outlive them.
+  page_pool<T, Context>& pool() { return pool_.front(); }
+  const page_pool<T, Context>& pool() const { return pool_.front(); }
 
   // predicate(name) says which parameters have gradients and optimizer state.
   template <class Predicate>
@@ -326,7 +326,7 @@ class decoder {
     r.sine = rope_.sine();
     r.q = s.q;
     r.rstd = s.qk_rstd;
-    r.page_base = pool_->base();
+    r.page_base = pool().base();
     r.layer_offset = l * shape_.page_elements();
     return r;
   }
@@ -337,7 +337,7 @@ class decoder {
     a.q = s.q;
     a.out = s.out;
     a.lse = s.lse;
-    a.page_base = pool_->base();
+    a.page_base = pool().base();
     a.layer_offset = l * shape_.page_elements();
     return a;
   }
@@ -380,7 +380,7 @@ class decoder {
   std::vector<parameter_type> parameters_;
   std::vector<layer> layers_;
   int embedding_ = -1, norm_ = -1, head_ = -1;
-  std::shared_ptr<page_pool<T, Context>> pool_;
+  std::vector<page_pool<T, Context>> pool_;  // one: its address survives a move of the policy
   std::uint64_t version_ = 0;
   std::int32_t lane_ = -1;
   bool first_lane_ = true;

@@ -5,8 +5,6 @@
 
 #include <ql/model/decoder.hpp>
 
-#include <tuple>
-
 namespace ql::model {
 
 // One unit of a lane: its rows, what is scored on them, and what was kept.
@@ -110,7 +108,7 @@ auto decoder<T, Context>::score(Context& ctx, const token_tree& tree, const lane
   const bool frozen = o.distribution.truncated() && o.distribution.rule == support_rule::frozen;
   expects(!frozen || o.support != nullptr, "decoder::score", "support", "the recorded support of a frozen distribution", "none");
 
-  tape t{key_pages<T, Context>(pool_)};
+  tape t{key_pages<T, Context>(pool())};
   t.version_ = version_;
   t.tokens_ = tree.tokens();
   t.inverse_temperature_ = static_cast<A>(1.0 / o.distribution.temperature);
@@ -288,7 +286,7 @@ void decoder<T, Context>::backward(Context& ctx, tape& t, scores<const A> d) {
     auto last = first;
     while (!t.units_[last].ends_tree) ++last;
     // pages that children in other units add to: those of segments whose unit is not theirs alone
-    t.resident_slot_.assign(static_cast<std::size_t>(pool_->pages()), -1);
+    t.resident_slot_.assign(static_cast<std::size_t>(pool().pages()), -1);
     t.resident_ = 0;
     if (last > first) {
       for (auto i = first; i <= last; ++i)
@@ -389,7 +387,7 @@ void decoder<T, Context>::unit_backward(Context& ctx, tape& t, unit_work& u, sco
         all.push_back({tree, b, g.pages[static_cast<std::size_t>(b)], static_cast<std::int32_t>(run)});
     }
     std::stable_sort(all.begin(), all.end(), [](const use& a, const use& b) {
-      return std::tie(a.tree, a.block, a.page) < std::tie(b.tree, b.block, b.page);
+      return a.tree != b.tree ? a.tree < b.tree : a.block != b.block ? a.block < b.block : a.page < b.page;
     });
     u.trees.push_back(0);
     for (std::size_t i = 0; i < all.size(); ++i) {
@@ -402,7 +400,7 @@ void decoder<T, Context>::unit_backward(Context& ctx, tape& t, unit_work& u, sco
     u.trees.push_back(static_cast<std::int32_t>(u.uses.size()));
   }
   // gradients of pages that only this unit adds to live for one layer at a time
-  std::vector<A*> page_gradient(static_cast<std::size_t>(pool_->pages()), nullptr);
+  std::vector<A*> page_gradient(static_cast<std::size_t>(pool().pages()), nullptr);
   std::vector<std::int32_t> own;
   for (const auto& use : u.uses)
     if (t.resident_slot_[static_cast<std::size_t>(use.page)] < 0) own.push_back(use.page);

@@ -5,7 +5,6 @@
 #include <ql/tensor/tensor.hpp>
 
 #include <algorithm>
-#include <memory>
 #include <vector>
 
 namespace ql::model {
@@ -68,12 +67,13 @@ class page_pool {
 template <class T, class Context>
 class key_pages {
  public:
-  explicit key_pages(std::shared_ptr<page_pool<T, Context>> pool) : pool_(std::move(pool)) {}
-  key_pages(key_pages&& o) noexcept = default;
+  // The pool must outlive the pages.
+  explicit key_pages(page_pool<T, Context>& pool) : pool_(&pool) {}
+  key_pages(key_pages&& o) noexcept : pool_(o.pool_), segments_(std::move(o.segments_)) { o.segments_.clear(); }
   key_pages& operator=(key_pages&& o) noexcept {
     if (this != &o) {
       release();
-      pool_ = std::move(o.pool_);
+      pool_ = o.pool_;
       segments_ = std::move(o.segments_);
       o.segments_.clear();
     }
@@ -82,6 +82,7 @@ class key_pages {
   ~key_pages() { release(); }
 
   struct segment_pages {
+    bool open = false;
     std::int32_t parent = -1;
     std::int64_t start = 0;       // path position of the first token
     std::int64_t shared = 0;      // leading pages that belong to ancestors
@@ -89,28 +90,29 @@ class key_pages {
     std::vector<std::int32_t> pages;
   };
 
-  bool has(std::int32_t s) const { return static_cast<std::size_t>(s) < segments_.size() && segments_[static_cast<std::size_t>(s)] != nullptr; }
-  const segment_pages& operator[](std::int32_t s) const { return *segments_[static_cast<std::size_t>(s)]; }
+  bool has(std::int32_t s) const { return static_cast<std::size_t>(s) < segments_.size() && segments_[static_cast<std::size_t>(s)].open; }
+  const segment_pages& operator[](std::int32_t s) const { return segments_[static_cast<std::size_t>(s)]; }
   page_pool<T, Context>& pool() { return *pool_; }
   const page_pool<T, Context>& pool() const { return *pool_; }
 
   // Opens segment s at path position `start`. Its ancestors' keys must be complete by the time it is grown.
   void open(std::int32_t s, std::int32_t parent, std::int64_t start, std::int64_t expected_tokens = 0) {
     if (segments_.size() <= static_cast<std::size_t>(s)) segments_.resize(static_cast<std::size_t>(s) + 1);
-    auto n = std::make_unique<segment_pages>();
-    n->parent = parent;
-    n->start = start;
-    n->shared = start / key_block;
-    n->pages.reserve(static_cast<std::size_t>((start + expected_tokens + key_block) / key_block + 1));
+    segment_pages n;
+    n.open = true;
+    n.parent = parent;
+    n.start = start;
+    n.shared = start / key_block;
+    n.pages.reserve(static_cast<std::size_t>((start + expected_tokens + key_block) / key_block + 1));
     if (parent >= 0) {
       const auto& p = (*this)[parent].pages;
-      n->pages.assign(p.begin(), p.begin() + n->shared);
+      n.pages.assign(p.begin(), p.begin() + n.shared);
     }
     segments_[static_cast<std::size_t>(s)] = std::move(n);
   }
   // Pages for path positions below `end`. The ancestors' keys in the first own page are the caller's to copy.
   void grow(std::int32_t s, std::int64_t end) {
-    auto& g = *segments_[static_cast<std::size_t>(s)];
+    auto& g = segments_[static_cast<std::size_t>(s)];
     while (static_cast<std::int64_t>(g.pages.size()) * key_block < end) {
       if (static_cast<std::int64_t>(g.pages.size()) == g.shared && g.parent >= 0) g.copied = g.start % key_block;
       g.pages.push_back(pool_->take());
@@ -138,18 +140,17 @@ class key_pages {
   void close(std::int32_t s) {
     if (!has(s)) return;
     auto& g = segments_[static_cast<std::size_t>(s)];
-    for (auto i = g->shared; i < static_cast<std::int64_t>(g->pages.size()); ++i) pool_->give(g->pages[static_cast<std::size_t>(i)]);
-    g.reset();
+    for (auto i = g.shared; i < static_cast<std::int64_t>(g.pages.size()); ++i) pool_->give(g.pages[static_cast<std::size_t>(i)]);
+    g = {};
   }
 
  private:
   void release() noexcept {
-    if (pool_ == nullptr) return;
     for (std::size_t s = 0; s < segments_.size(); ++s) close(static_cast<std::int32_t>(s));
     segments_.clear();
   }
-  std::shared_ptr<page_pool<T, Context>> pool_;
-  std::vector<std::unique_ptr<segment_pages>> segments_;
+  page_pool<T, Context>* pool_;
+  std::vector<segment_pages> segments_;
 };
 
 }  // namespace ql::model

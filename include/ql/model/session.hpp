@@ -8,7 +8,7 @@
 #include <ql/tensor/token_tree.hpp>
 
 #include <algorithm>
-#include <numeric>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -157,7 +157,7 @@ class session {
   void reserve(std::int64_t capacity) {
     const auto n = live_.size();
     reserved_pages_ += capacity / key_block + 2;
-    policy_->pool()->reserve(reserved_pages_);
+    policy_->pool().reserve(reserved_pages_);
     logp_.resize(static_cast<std::size_t>(tree_.tokens()), A(0));
     entropy_.resize(logp_.size(), A(0));
     rows_.ids.reserve(n);

@@ -4,7 +4,6 @@
 #include <ql/tensor/token_tree.hpp>
 
 #include <algorithm>
-#include <numeric>
 #include <vector>
 
 namespace ql {
@@ -63,7 +62,9 @@ struct lane_plan {
   }
 };
 
-inline lane_plan plan_lanes(const token_tree& tree, lane_options o = {}) {
+// A template so that its body costs a compiler nothing where nobody calls it.
+template <std::same_as<token_tree> Tree>
+lane_plan plan_lanes(const Tree& tree, lane_options o = {}) {
   detail::expects(o.lanes >= 1, "plan_lanes", "lanes", "1 or more", o.lanes);
   detail::expects(o.unit_tokens >= 1, "plan_lanes", "unit_tokens", "1 or more", o.unit_tokens);
   struct root_tree {
@@ -82,7 +83,7 @@ inline lane_plan plan_lanes(const token_tree& tree, lane_options o = {}) {
   }
   // longest first to the lightest lane; ties to the lower index
   std::vector<std::size_t> order(trees.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
   std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return trees[a].tokens > trees[b].tokens; });
   std::vector<std::int64_t> weight(static_cast<std::size_t>(o.lanes), 0);
   std::vector<std::vector<std::size_t>> lanes(static_cast<std::size_t>(o.lanes));

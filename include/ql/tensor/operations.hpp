@@ -11,7 +11,6 @@
 #include <ql/tensor/update.hpp>
 #include <ql/tensor/view.hpp>
 
-#include <array>
 #include <span>
 
 namespace ql {

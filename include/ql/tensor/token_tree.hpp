@@ -4,12 +4,11 @@
 #include <ql/error.hpp>
 #include <ql/scalar.hpp>
 
-#include <algorithm>
+#include <concepts>
 #include <cstdint>
 #include <limits>
 #include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace ql {
@@ -36,8 +35,10 @@ struct segment {
 //   token_tree t;
 //   auto prompt = t.add_root({5, 6, 7});
 //   auto answer = t.add(prompt, {8, 9}, role::action);   // its tokens stand at path positions 3 and 4
-class token_tree {
+template <class Id = token>
+class basic_token_tree {
  public:
+  using token = Id;
   static constexpr std::int64_t max_tokens = std::int64_t{1} << 40;
 
   // A root; its tokens carry no loss unless asked to. The first token of a root is predicted by nothing: it never does.
@@ -124,9 +125,10 @@ class token_tree {
   }
   // Segments from the root to s.
   std::vector<std::int32_t> path(std::int32_t s) const {
-    std::vector<std::int32_t> p;
-    for (; s >= 0; s = at(s).parent) p.push_back(s);
-    std::reverse(p.begin(), p.end());
+    std::size_t depth = 0;
+    for (auto i = s; i >= 0; i = at(i).parent) ++depth;
+    std::vector<std::int32_t> p(depth);
+    for (; s >= 0; s = at(s).parent) p[--depth] = s;
     return p;
   }
   // The token that predicts `index`'s, or -1 for the first of a root. `s` is the segment that holds index.
@@ -162,7 +164,7 @@ class token_tree {
     }
   }
 
-  friend bool operator==(const token_tree&, const token_tree&) = default;
+  friend bool operator==(const basic_token_tree&, const basic_token_tree&) = default;
 
  private:
   const segment& at(std::int32_t s) const {
@@ -170,7 +172,7 @@ class token_tree {
                     "0 to " + std::to_string(static_cast<std::int32_t>(segments_.size()) - 1), s);
     return segments_[static_cast<std::size_t>(s)];
   }
-  segment& at(std::int32_t s) { return const_cast<segment&>(std::as_const(*this).at(s)); }
+  segment& at(std::int32_t s) { return const_cast<segment&>(static_cast<const basic_token_tree*>(this)->at(s)); }
   std::int32_t put(std::int32_t parent, std::span<const token> t, role what, bool loss) {
     detail::expects(tokens() + static_cast<std::int64_t>(t.size()) <= max_tokens &&
                         segments_.size() < std::numeric_limits<std::int32_t>::max(),
@@ -196,27 +198,34 @@ class token_tree {
   std::vector<std::int32_t> children_;
 };
 
+using token_tree = basic_token_tree<>;
+
+// The functions below are templates so that their bodies cost a compiler nothing where nobody calls them.
+
 // A packed batch: one root a sequence, all its tokens but the first trained on.
-inline token_tree from_sequences(std::span<const std::vector<token>> sequences) {
-  token_tree t;
+template <class Tree = token_tree>
+Tree from_sequences(std::span<const std::vector<token>> sequences) {
+  Tree t;
   for (const auto& s : sequences) t.add_root(s, role::action, true);
   return t;
 }
 
 // A group: one prompt, several answers.
-inline token_tree prompt_group(std::span<const token> prompt, std::span<const std::vector<token>> answers) {
-  token_tree t;
+template <class Tree = token_tree>
+Tree prompt_group(std::span<const token> prompt, std::span<const std::vector<token>> answers) {
+  Tree t;
   const auto root = t.add_root(prompt);
   for (const auto& a : answers) t.add(root, a);
   return t;
 }
 
 // A document with several questions, each with its answers: answers[q] belong to questions[q].
-inline token_tree document_group(std::span<const token> document, std::span<const std::vector<token>> questions,
+template <class Tree = token_tree>
+Tree document_group(std::span<const token> document, std::span<const std::vector<token>> questions,
                                  std::span<const std::vector<std::vector<token>>> answers) {
   detail::expects<shape_error>(questions.size() == answers.size(), "document_group", "answers",
                                std::to_string(questions.size()) + " sets of answers, one a question", answers.size());
-  token_tree t;
+  Tree t;
   const auto root = t.add_root(document);
   for (std::size_t q = 0; q < questions.size(); ++q) {
     const auto branch = t.add(root, questions[q], role::prompt);
@@ -232,7 +241,8 @@ struct flat_tree {
 };
 
 // Loss stays on a token's first copy alone, so that sums over the flat tree equal sums over the original.
-inline flat_tree flatten(const token_tree& t) {
+template <std::same_as<token_tree> Tree>
+flat_tree flatten(const Tree& t) {
   flat_tree flat;
   std::vector<char> seen(static_cast<std::size_t>(t.tokens()), 0);
   for (std::int32_t s = 0; s < static_cast<std::int32_t>(t.segments().size()); ++s) {
