@@ -66,7 +66,14 @@ class decoder {
   using value_type = A;
   using context_type = Context;
   using parameter_type = model::parameter<T, Context>;
-  static constexpr ql::exactness exactness = ql::exactness::exact;
+  // Exact, unless the context says that its products are not.
+  static constexpr ql::exactness exactness = [] {
+    if constexpr (requires { Context::exact; }) {
+      return Context::exact ? ql::exactness::exact : ql::exactness::inexact;
+    } else {
+      return ql::exactness::exact;
+    }
+  }();
 
   explicit decoder(Context& ctx, const decoder_config& config, lane_options lanes = {})
       : config_(checked(config)),
