@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Optimizers made of optimizers: a running average of the weights, and gradients added up over several calls. Their
+// state holds the inner state, and a checkpoint walks all of it.
+
+#include <ql/context.hpp>
+#include <ql/error.hpp>
+#include <ql/math.hpp>
+#include <ql/rl/optimizer.hpp>
+#include <ql/rl/rules.hpp>
+#include <ql/tensor/tensor.hpp>
+#include <ql/tensor/view.hpp>
+
+#include <cstdint>
+#include <string_view>
+
+namespace ql::rl {
+
+// Keeps average = decay average + (1 - decay) w after each step; it begins as a copy of the weights. Evaluate with
+// state.average.
+template <class O>
+struct averaged {
+  O inner;
+  double decay = 0.999;
+
+  constexpr void check(rule_book& b) const {
+    if constexpr (checked<O>) inner.check(b);
+    b.require(decay >= 0 && decay < 1, "averaged.decay", decay, "in [0, 1)", "use 0.999");
+  }
+  template <class T, execution_context C>
+  struct state {
+    typename O::template state<T, C> inner;
+    std::int64_t steps = 0;
+    tensor<T, 1, C> average;
+    template <class F>
+    void visit(F&& f) {
+      inner.visit(f);
+      f(std::string_view("average"), average.view());
+    }
+  };
+  template <class T, execution_context C>
+  state<T, C> init(C& ctx, view<T, 1, typename C::memory_space> w) const {
+    state<T, C> s{inner.template init<T>(ctx, w), 0, detail::zeros<T>(ctx, w.size())};
+    for (std::int64_t i = 0; i < w.size(); ++i) s.average.data()[i] = w[i];
+    return s;
+  }
+  template <class T, execution_context C>
+  void step(C& ctx, view<T, 1, typename C::memory_space> w, view<const T, 1, typename C::memory_space> g,
+            state<T, C>& s, double lr) const {
+    expects_valid(*this);
+    s.inner.steps = s.steps;
+    inner.template step<T>(ctx, w, g, s.inner, lr);
+    ++s.steps;
+    const T rest = static_cast<T>(1.0 - decay);
+    T* a = s.average.data();
+    for (std::int64_t i = 0; i < w.size(); ++i) a[i] = math::fma(rest, w[i] - a[i], a[i]);
+  }
+};
+template <class O>
+averaged(O, double) -> averaged<O>;
+
+// Adds gradients up and lets the inner optimizer step at every `every`-th call, on their sum: the loss's denominator
+// counts the whole update already. `steps` counts calls; the inner count is steps / every.
+template <class O>
+struct accumulated {
+  O inner;
+  std::int64_t every;
+
+  constexpr void check(rule_book& b) const {
+    if constexpr (checked<O>) inner.check(b);
+    b.require(every >= 1, "accumulated.every", static_cast<double>(every), "at least 1",
+              "the micro-batches of an update");
+  }
+  template <class T, execution_context C>
+  struct state {
+    typename O::template state<T, C> inner;
+    std::int64_t steps = 0;
+    tensor<T, 1, C> sum;
+    template <class F>
+    void visit(F&& f) {
+      inner.visit(f);
+      f(std::string_view("sum"), sum.view());
+    }
+  };
+  template <class T, execution_context C>
+  state<T, C> init(C& ctx, view<T, 1, typename C::memory_space> w) const {
+    return {inner.template init<T>(ctx, w), 0, detail::zeros<T>(ctx, w.size())};
+  }
+  template <class T, execution_context C>
+  void step(C& ctx, view<T, 1, typename C::memory_space> w, view<const T, 1, typename C::memory_space> g,
+            state<T, C>& s, double lr) const {
+    expects_valid(*this);
+    detail::expects<shape_error>(g.size() == s.sum.size(), "accumulated", "g", s.sum.size(), g.size());
+    T* sum = s.sum.data();
+    for (std::int64_t i = 0; i < g.size(); ++i) sum[i] += g[i];
+    s.inner.steps = s.steps / every;
+    if (++s.steps % every != 0) return;
+    inner.template step<T>(ctx, w, s.sum.view(), s.inner, lr);
+    for (std::int64_t i = 0; i < g.size(); ++i) sum[i] = T(0);
+  }
+};
+template <class O>
+accumulated(O, std::int64_t) -> accumulated<O>;
+
+}  // namespace ql::rl
