@@ -15,7 +15,7 @@ struct never {
 template <class T>
 bench::policy<T> make(cpu::context& ctx, const model::decoder_config& config) {
   bench::policy<T> policy(ctx, config);
-  policy.initialise(ctx, 1);
+  bench::fill(ctx, policy);
   return policy;
 }
 

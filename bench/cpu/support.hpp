@@ -47,6 +47,19 @@ inline std::vector<token> tokens(std::int64_t n, std::int64_t vocabulary, std::u
 template <class T>
 using policy = model::decoder<T, cpu::context>;
 
+// Weights of about the usual size, cheaply: a benchmark should not wait for normal deviates.
+template <class T>
+void fill(cpu::context& ctx, policy<T>& p) {
+  std::uint32_t state = 1;
+  for (auto& w : p.parameters())
+    for (std::int64_t i = 0; i < w.size(); ++i) {
+      state = state * 1664525u + 1013904223u;
+      const auto unit = static_cast<float>(static_cast<std::int32_t>(state >> 8) - (1 << 23)) * 0x1p-23f;
+      w.master.data()[i] = w.vector() && !w.name.ends_with(".bias") ? 1.0f : 0.035f * unit;
+    }
+  p.publish(ctx);
+}
+
 // Forward, backward and AdamW over a tree, again and again.
 template <class T>
 class trainer {
@@ -54,7 +67,7 @@ class trainer {
   using A = accumulate_t<T>;
   trainer(cpu::context& ctx, const model::decoder_config& c, token_tree tree)
       : ctx_(ctx), policy_(ctx, c), tree_(std::move(tree)), state_(make_optimizer_state(ctx, policy_, rl::adamw{})) {
-    policy_.initialise(ctx, 1);
+    fill(ctx, policy_);
     logp_.resize(static_cast<std::size_t>(tree_.tokens()));
     dlogp_.resize(logp_.size());
     step();

@@ -42,7 +42,7 @@ void lanes(benchmark::State& state, std::int32_t count) {
   token_tree tree;
   for (std::uint32_t s = 0; s < 8; ++s) tree.add_root(bench::tokens(512, config.vocabulary, s), role::action, true);
   bench::policy<T> policy(ctx, config, {.lanes = count});
-  policy.initialise(ctx, 1);
+  bench::fill(ctx, policy);
   std::vector<float> logp(static_cast<std::size_t>(tree.tokens())), dlogp(logp.size(), -1e-3f);
   for (auto _ : state) {
     policy.zero_gradients(ctx);
