@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backend/cpu/reference.hpp"
+
+namespace ql::test::reference {
+INSTANTIATE_TYPED_TEST_SUITE_P(Float, Reference, float);
+}  // namespace ql::test::reference
