@@ -52,7 +52,7 @@ struct after_think {
   std::optional<std::string> operator()(std::string_view response) const {
     constexpr std::string_view tag = "</think>";
     const auto at = response.rfind(tag);
-    if (at == response.npos) {
+    if (at == std::string_view::npos) {
       if (!optional) return std::nullopt;
       return std::string(detail::trim_ascii(response));
     }
@@ -65,7 +65,7 @@ struct boxed {
   std::optional<std::string> operator()(std::string_view response) const {
     constexpr std::string_view tag = "\\boxed{";
     const auto at = response.rfind(tag);
-    if (at == response.npos) return std::nullopt;
+    if (at == std::string_view::npos) return std::nullopt;
     int depth = 1;
     for (std::size_t i = at + tag.size(); i < response.size(); ++i) {
       depth += response[i] == '{' ? 1 : response[i] == '}' ? -1 : 0;
@@ -81,7 +81,7 @@ struct after_phrase {
   std::optional<std::string> operator()(std::string_view response) const {
     constexpr std::string_view phrase = "answer is";
     const auto at = detail::rfind_any_case(response, phrase);
-    if (at == response.npos) return std::nullopt;
+    if (at == std::string_view::npos) return std::nullopt;
     auto rest = response.substr(at + phrase.size());
     while (!rest.empty() && (rest.front() == ' ' || rest.front() == ':' || rest.front() == '*' ||
                              rest.front() == '\n' || rest.front() == '\t' || rest.front() == '\r'))
@@ -89,7 +89,8 @@ struct after_phrase {
     rest = rest.substr(0, rest.find('\n'));
     while (!rest.empty() && (rest.back() == '.' || rest.back() == '*' || rest.back() == ' ' || rest.back() == '\r'))
       rest.remove_suffix(1);
-    if (rest.empty() || detail::rfind_any_case(rest, "insert answer here") != rest.npos) return std::nullopt;
+    if (rest.empty() || detail::rfind_any_case(rest, "insert answer here") != std::string_view::npos)
+      return std::nullopt;
     return std::string(rest);
   }
 };

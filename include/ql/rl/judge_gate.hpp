@@ -108,7 +108,7 @@ inline gate judge_gate(std::string_view answer, std::size_t longest = 16384) {
     const auto word = std::u32string_view(text).substr(i, end - i);
     bool opener = false;
     for (auto o : openers) opener = opener || word == o;
-    content = !opener && word.find_first_not_of(U'_') != word.npos;
+    content = !opener && word.find_first_not_of(U'_') != std::u32string_view::npos;
     i = end;
   }
   return content ? gate::open : gate::no_content;

@@ -57,7 +57,7 @@ struct max_of {
   First first;
   Second second;
   outcome operator()(const graded_item& item) {
-    const outcome a = first(item);
+    outcome a = first(item);
     if (value_or(a, 0.0) >= 1.0) return a;
     outcome b = second(item);
     if (!is_scored(a) || !is_scored(b)) {

@@ -77,7 +77,7 @@ namespace repo {
 inline std::optional<std::u32string> after_thinking(std::u32string_view response) {
   constexpr std::u32string_view tag = U"</think>";
   const auto at = response.rfind(tag);
-  if (at == response.npos) return std::nullopt;
+  if (at == std::u32string_view::npos) return std::nullopt;
   return std::u32string(detail::trim(response.substr(at + tag.size())));
 }
 
@@ -156,7 +156,7 @@ inline std::optional<std::u32string> text_answer(std::u32string_view text) {
   const std::u32string bare = detail::without(text, U'*');
   constexpr std::u32string_view phrase = U"the answer is";
   const auto at = bare.rfind(phrase);
-  if (at == bare.npos) return std::nullopt;
+  if (at == std::u32string_view::npos) return std::nullopt;
   std::u32string s(detail::trim(std::u32string_view(bare).substr(at + phrase.size())));
   s = detail::without(s, U"<\uFF5CAssistant\uFF5C>");
   s = detail::without(s, U"<\uFF5Cend\u2581of\u2581sentence\uFF5C>");
@@ -166,7 +166,7 @@ inline std::optional<std::u32string> text_answer(std::u32string_view text) {
 // Either contains the other after SQuAD's normalisation.
 inline bool same_text(std::u32string_view prediction, std::u32string_view gold) {
   const auto p = detail::squad_normalise(prediction), g = detail::squad_normalise(gold);
-  return p.find(g) != p.npos || g.find(p) != g.npos;
+  return p.find(g) != std::u32string_view::npos || g.find(p) != std::u32string_view::npos;
 }
 
 // "The correct answer is (X)" first, else "The correct answer is X", X in A-D.
@@ -175,7 +175,7 @@ inline char choice_answer(std::u32string_view text) {
   constexpr std::u32string_view phrases[] = {U"The correct answer is (", U"The correct answer is "};
   for (std::u32string_view phrase : phrases) {
     const bool closed = phrase.back() == U'(';
-    for (auto at = s.find(phrase); at != s.npos; at = s.find(phrase, at + 1)) {
+    for (auto at = s.find(phrase); at != std::u32string_view::npos; at = s.find(phrase, at + 1)) {
       const std::size_t k = at + phrase.size();
       if (k >= s.size() || s[k] < U'A' || s[k] > U'D') continue;
       if (closed && (k + 1 >= s.size() || s[k + 1] != U')')) continue;

@@ -107,9 +107,7 @@ std::string stem_of(std::string_view w) {
   }
   if (s.size() > 5 && s.ends_with("ing")) {
     s.resize(s.size() - 3);
-  } else if (s.size() > 4 && s.ends_with("ed")) {
-    s.resize(s.size() - 2);
-  } else if (s.size() > 5 && s.ends_with("ly")) {
+  } else if ((s.size() > 4 && s.ends_with("ed")) || (s.size() > 5 && s.ends_with("ly"))) {
     s.resize(s.size() - 2);
   }
   if (s.size() > 4 && s.back() == 'e') s.pop_back();
@@ -542,8 +540,8 @@ bool has_bag(const answer_tokens& p, const std::vector<std::size_t>& pc, const a
 template <class = void>
 std::vector<std::string> variants_of(std::string_view gold) {
   std::vector<std::string> out{std::string(gold)};
-  const auto open = gold.find('('), close = gold.find(')', open == gold.npos ? 0 : open);
-  if (open != gold.npos && close != gold.npos) {
+  const auto open = gold.find('('), close = gold.find(')', open == std::string_view::npos ? 0 : open);
+  if (open != std::string_view::npos && close != std::string_view::npos) {
     const std::string outside = std::string(gold.substr(0, open)) + std::string(gold.substr(close + 1));
     if (trim_ascii(outside).size() >= 2) out.push_back(outside);
     const auto inside = gold.substr(open + 1, close - open - 1);
@@ -554,9 +552,9 @@ std::vector<std::string> variants_of(std::string_view gold) {
   const std::size_t wordings = out.size();
   for (std::size_t v = 0; v < wordings; ++v) {
     std::string_view rest = out[v];
-    if (rest.find(" or ") == rest.npos || rest.size() > 80) continue;
+    if (rest.find(" or ") == std::string_view::npos || rest.size() > 80) continue;
     std::vector<std::string> sides;
-    for (auto at = rest.find(" or "); at != rest.npos; at = rest.find(" or ")) {
+    for (auto at = rest.find(" or "); at != std::string_view::npos; at = rest.find(" or ")) {
       sides.emplace_back(rest.substr(0, at));
       rest.remove_prefix(at + 4);
     }

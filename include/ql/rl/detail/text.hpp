@@ -147,7 +147,7 @@ inline std::u32string without(std::u32string_view s, std::u32string_view what) {
   while (!s.empty()) {
     const auto at = s.find(what);
     out += s.substr(0, at);
-    s.remove_prefix(at == s.npos ? s.size() : at + what.size());
+    s.remove_prefix(at == std::u32string_view::npos ? s.size() : at + what.size());
   }
   return out;
 }
