@@ -862,7 +862,8 @@ class interpreter {
       if (x.name.empty()) {
         a.values.push_back(std::move(v));
       } else if (x.name == "*") {
-        for (const auto& y : items_of(v)->items) a.values.push_back(y);
+        const auto all = items_of(v);
+        a.values.insert(a.values.end(), all->items.begin(), all->items.end());
       } else if (x.name == "**") {
         if (!v.is<dict>()) fail("** needs a mapping, got " + std::string(type(v)));
         for (const auto& [k, y] : v.as<dict>()->data->items) {
@@ -1427,7 +1428,8 @@ class interpreter {
     if (name == "join") {
       const auto arg = bind(name, a, {"iterable"});
       if (!arg[0]) fail("join: expected a list");
-      return join(items_of(*arg[0])->items, s, true);
+      const auto all = items_of(*arg[0]);
+      return join(all->items, s, true);
     }
     if (name == "splitlines") {
       const auto arg = bind(name, a, {"keepends"});
@@ -1510,7 +1512,8 @@ class interpreter {
     }
     const std::vector<value> rest(a.values.begin() + static_cast<std::ptrdiff_t>(at), a.values.end());
     std::vector<value> out;
-    for (const auto& x : items_of(v)->items) {
+    const auto all = items_of(v);
+    for (const auto& x : all->items) {
       step();
       const value subject = attribute_name ? path(x, *attribute_name) : x;
       if ((which.empty() ? truth(subject) : test(which, subject, rest)) == wanted) out.push_back(x);
@@ -1707,7 +1710,8 @@ class interpreter {
     if (name == "sum") {
       const auto arg = bind(name, a, {"attribute", "start"});
       value total = arg[1] ? *arg[1] : value{std::int64_t{0}};
-      for (const auto& x : items_of(v)->items)
+      const auto all = items_of(v);
+      for (const auto& x : all->items)
         total = binary("+", total, arg[0] && !arg[0]->is<std::nullptr_t>() ? path(x, *arg[0]) : x);
       return total;
     }
@@ -1727,7 +1731,8 @@ class interpreter {
     }
     if (name == "sort") {
       const auto arg = bind(name, a, {"reverse", "case_sensitive", "attribute"});
-      return sorted(items_of(v)->items, arg[0] && truth(*arg[0]),
+      const auto all = items_of(v);
+      return sorted(all->items, arg[0] && truth(*arg[0]),
                     [&](const value& x) { return sort_key(x, arg[2], arg[1] && truth(*arg[1])); });
     }
     if (name == "dictsort") {
@@ -1742,7 +1747,8 @@ class interpreter {
     if (name == "unique") {
       const auto arg = bind(name, a, {"case_sensitive", "attribute"});
       std::vector<value> keys, out;
-      for (const auto& x : items_of(v)->items) {
+      const auto all = items_of(v);
+      for (const auto& x : all->items) {
         value k = sort_key(x, arg[1], arg[0] && truth(*arg[0]));
         bool known = false;
         for (const auto& o : keys) known = known || equal(o, k);

@@ -124,6 +124,13 @@ TEST(Jinja, Filters) {
             "a\n  b 7 yy [1, 2]");
 }
 
+TEST(Jinja, FiltersTakeWhateverCanBeIterated) {
+  EXPECT_EQ(
+      run("{{ x|select|list }}{{ 'ab'|select|join('-') }}{{ {'k': 1}|unique|list }}{{ 'cab'|sort|join }}{{ {}|sum }}"),
+      "[]a-b['k']abc0");
+  EXPECT_EQ(run("{% macro m(a, b) %}{{ a }}{{ b }}{% endmacro %}{{ m(*'xy') }}{{ '-'.join('ab') }}"), "xya-b");
+}
+
 TEST(Jinja, NamesWhatItDoesNotSupport) {
   EXPECT_EQ(why_not("a\n{% include 'x' %}"), "t: line 2: {% include %} is not supported");
   EXPECT_EQ(why_not("{% extends 'x' %}"), "t: line 1: {% extends %} is not supported");
