@@ -38,7 +38,7 @@ template <class T>
 QL_HD constexpr ratio<T> ratio_of(T logp, T old, double limit) {
   const T d = logp - old, l = static_cast<T>(limit);
   const T c = math::clamp(d, -l, l);
-  return {c, math::exp(c), (d >= -l) & (d <= l)};  // & keeps the loop free of branches
+  return {c, math::exp(c), d >= -l && d <= l};
 }
 
 // max(-r A, -clip(r, lo, hi) A) and its derivative by log r
