@@ -113,6 +113,7 @@ class key_pages {
   // Pages for path positions below `end`. The ancestors' keys in the first own page are the caller's to copy.
   void grow(std::int32_t s, std::int64_t end) {
     auto& g = segments_[static_cast<std::size_t>(s)];
+    if (end <= g.start) return;  // no tokens, no page: what follows an empty segment continues its ancestors' page
     while (static_cast<std::int64_t>(g.pages.size()) * key_block < end) {
       if (static_cast<std::int64_t>(g.pages.size()) == g.shared && g.parent >= 0) g.copied = g.start % key_block;
       g.pages.push_back(pool_->take());
