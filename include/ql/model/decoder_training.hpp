@@ -99,6 +99,9 @@ auto decoder<T, Context>::score(Context& ctx, const token_tree& tree, const lane
   expects(range.first >= 0 && range.count >= 0 &&
               static_cast<std::size_t>(range.first) + static_cast<std::size_t>(range.count) <= plan.units.size(),
           "decoder::score", "range", "units of the plan", range.first + range.count);
+  const auto ends_tree = [&](std::int32_t unit) { return plan.units[static_cast<std::size_t>(unit)].ends_tree; };
+  expects(range.count == 0 || ((range.first == 0 || ends_tree(range.first - 1)) && ends_tree(range.first + range.count - 1)),
+          "decoder::score", "range", "whole trees (cut micro-batches with lane_plan::split)", "a part of a tree");
   const auto fits = [&](std::span<A> s, const char* name) {
     expects<shape_error>(s.empty() || static_cast<std::int64_t>(s.size()) == tree.tokens(), "decoder::score", name,
                          std::to_string(tree.tokens()) + " values, one a token of the tree", s.size());
