@@ -80,6 +80,9 @@ class session {
   }
   // A further segment that is given, not sampled: a question under a document, an observation after an action.
   std::int32_t add_segment(std::int32_t parent, std::span<const token> tokens, role what = role::prompt) {
+    const auto& p = tree_[parent];
+    ql::detail::expects<state_error>(p.start + p.count == 0 || !hidden_of(parent).empty(), "session::add_segment", "parent",
+                                     "a prefilled segment", "segment " + std::to_string(parent) + ", which is sampled");
     const auto s = tree_.add(parent, tokens, what, false);
     return prefill(s);
   }
@@ -149,9 +152,10 @@ class session {
   };
 
   void fresh() const {
-    ql::detail::expects<state_error>(version_ == policy_->weights_version(), "session", "keys",
-                                     "keys of the current weights (version " + std::to_string(policy_->weights_version()) + ")",
-                                     "keys of version " + std::to_string(version_));
+    if (version_ == policy_->weights_version()) return;  // checked every step: the message is built only when needed
+    ql::detail::fail<state_error>("session", "keys",
+                                  "keys of the current weights (version " + std::to_string(policy_->weights_version()) + ")",
+                                  "keys of version " + std::to_string(version_));
   }
   // Room for everything a decode step touches, so that the loop allocates nothing.
   void reserve(std::int64_t capacity) {
@@ -203,9 +207,9 @@ class session {
   void advance() {
     rows_.clear();
     // leaves of one parent stand together (they were added so, or the order is found here once a step)
-    std::stable_sort(live_.begin(), live_.end(), [&](const leaf& a, const leaf& b) {
-      return tree_[a.segment].parent < tree_[b.segment].parent;
-    });
+    const auto before = [&](const leaf& a, const leaf& b) { return tree_[a.segment].parent < tree_[b.segment].parent; };
+    // stable_sort allocates: only the step after leaves were added needs it
+    if (!std::is_sorted(live_.begin(), live_.end(), before)) std::stable_sort(live_.begin(), live_.end(), before);
     for (const auto& l : live_) {
       if (l.parent >= 0) continue;
       const auto& g = tree_[l.segment];
@@ -267,8 +271,9 @@ class session {
         auto l = live_[static_cast<std::size_t>(first + i)];
         auto row = results_[static_cast<std::size_t>(i)];
         const A* zi = z + i * vocabulary;
-        ql::detail::expects<numeric_error>(math::isfinite(row.lse), "session::step", "logits of segment " + std::to_string(l.segment),
-                                           "finite values", "a row with NaN or infinity");
+        if (!math::isfinite(row.lse) || !math::isfinite(row.entropy)) [[unlikely]]  // one infinite logit shows in the entropy
+          ql::detail::fail<numeric_error>("session::step", "logits of segment " + std::to_string(l.segment), "finite values",
+                                          "a row with NaN or infinity");
         const auto position = static_cast<std::uint64_t>(tree_[l.segment].start + tree_[l.segment].count);
         const auto drawn = sampler(logits_row<A>{{zi, static_cast<std::size_t>(vocabulary)}, row.max, row.sum,
                                                  {partial + i * parts, static_cast<std::size_t>(parts)}},

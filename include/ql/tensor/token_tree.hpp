@@ -77,8 +77,9 @@ class basic_token_tree {
   // Appends to a growing leaf; returns the token's index.
   std::int64_t push(std::int32_t leaf, token t) {
     auto& s = at(leaf);
-    detail::expects<state_error>(s.count < reserved_[static_cast<std::size_t>(leaf)], "token_tree::push", "leaf",
-                                 "room for another token", "segment " + std::to_string(leaf) + " is full");
+    if (s.count >= reserved_[static_cast<std::size_t>(leaf)]) [[unlikely]]  // once a sampled token: no message without need
+      detail::fail<state_error>("token_tree::push", "leaf", "room for another token",
+                                "segment " + std::to_string(leaf) + " is full");
     const auto i = s.first + s.count++;
     tokens_[static_cast<std::size_t>(i)] = t;
     return i;
@@ -168,8 +169,9 @@ class basic_token_tree {
 
  private:
   const segment& at(std::int32_t s) const {
-    detail::expects(s >= 0 && s < static_cast<std::int32_t>(segments_.size()), "token_tree", "segment",
-                    "0 to " + std::to_string(static_cast<std::int32_t>(segments_.size()) - 1), s);
+    if (s < 0 || s >= static_cast<std::int32_t>(segments_.size())) [[unlikely]]
+      detail::fail<argument_error>("token_tree", "segment",
+                                   "0 to " + std::to_string(static_cast<std::int32_t>(segments_.size()) - 1), std::to_string(s));
     return segments_[static_cast<std::size_t>(s)];
   }
   segment& at(std::int32_t s) { return const_cast<segment&>(static_cast<const basic_token_tree*>(this)->at(s)); }
