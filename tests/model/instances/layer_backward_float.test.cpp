@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <ql/backend/cpu/kernels.hpp>
+
+#include "model/support/instances.hpp"
+
+namespace ql::model {
+template void decoder<float, cpu::context>::layer_backward(cpu::context&, tape&, unit_work&, std::int64_t, float*,
+                                                           const layer_state&, float* const*);
+}  // namespace ql::model
