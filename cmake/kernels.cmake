@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # ql_cpu_kernels: src/cpu/**.cpp. The end of a file's name says which instructions it may use: *_avx2.cpp,
-# *_avx512.cpp, *_amx.cpp; every other file is portable. The portable files see QL_HAVE_AVX2, QL_HAVE_AVX512 and
+# *_avx512.cpp, *_avx512bf16.cpp, *_amx.cpp; every other file is portable. The portable files see QL_HAVE_AVX2, QL_HAVE_AVX512 and
 # QL_HAVE_AMX when kernels of that kind are compiled in, and choose among them on the processor's feature bits.
 include(CheckCXXCompilerFlag)
 
@@ -12,9 +12,10 @@ endif()
 set(_ql_flags_avx2 -mavx2 -mfma -mf16c)
 set(_ql_flags_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl ${_ql_flags_avx2})
 set(_ql_flags_amx ${_ql_flags_avx512} -mamx-tile -mamx-bf16)
+set(_ql_flags_avx512bf16 ${_ql_flags_avx512} -mavx512bf16)
 
 set(_ql_have)
-foreach(isa IN ITEMS avx2 avx512 amx)
+foreach(isa IN ITEMS avx2 avx512 amx avx512bf16)
   set(_ql_isa_sources ${_ql_kernel_sources})
   list(FILTER _ql_isa_sources INCLUDE REGEX "_${isa}\\.cpp$")
   if(NOT _ql_isa_sources)

@@ -31,7 +31,9 @@ inline model::decoder_config shape(const std::string& name) {
   return c;
 }
 
+// QL_BENCH_THREADS and QL_BENCH_KERNELS choose how the benchmarks run.
 inline int threads() {
+  if (const char* k = std::getenv("QL_BENCH_KERNELS")) cpu::use_kernels(k);
   const char* n = std::getenv("QL_BENCH_THREADS");
   return n == nullptr ? 1 : std::max(1, std::atoi(n));
 }

@@ -12,11 +12,12 @@ struct entry {
   std::string_view name;
   const detail::isa_tables* tables;
 };
-constexpr int most = 5;
+constexpr int most = 6;
 struct registry {
   entry entries[most];
   std::string_view names[most];
-  int count = 0;
+  int count = 0;   // with the bits that all share
+  int others = 0;  // behind them: with bits of their own
   const entry* best = nullptr;
   const entry* chosen = nullptr;
   void put(std::string_view name, const detail::isa_tables& t) {
@@ -43,6 +44,11 @@ struct registry {
     }
 #endif
 #endif
+#if defined(QL_HAVE_AVX512) && defined(QL_HAVE_AVX512BF16)
+    if (__builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512dq"))
+      entries[count + others++] = {"avx512-bf16", &detail::avx512bf16_tables};
+#endif
     best = chosen = &entries[count - 1];
   }
 };
@@ -53,7 +59,7 @@ registry& all() {
 const entry& find(std::string_view name) {
   auto& r = all();
   std::string known;
-  for (int i = 0; i < r.count; ++i) {
+  for (int i = 0; i < r.count + r.others; ++i) {
     if (r.entries[i].name == name) return r.entries[i];
     known += (i == 0 ? "" : ", ") + std::string(r.entries[i].name);
   }

@@ -14,6 +14,7 @@ struct isa_tables {
 extern const isa_tables portable_tables;
 extern const isa_tables avx2_tables;
 extern const isa_tables avx512_tables;
+extern const isa_tables avx512bf16_tables;  // bits of their own: never chosen unasked
 extern const isa_tables amx_tables;
 extern const isa_tables amx_model_tables;  // the AMX kernels over a scalar model of their instructions: for tests
 
