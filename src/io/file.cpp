@@ -30,7 +30,7 @@ struct descriptor {
 };
 
 struct stat checked_stat(int fd, const std::string& shown) {
-  struct stat s {};
+  struct stat s{};
   if (::fstat(fd, &s) != 0) fail_errno(shown, "examine", errno);
   if (!S_ISREG(s.st_mode)) throw file_error(shown + ": not a regular file");
   return s;

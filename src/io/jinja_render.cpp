@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "jinja_value.hpp"
+#include "stable_sort.hpp"
 #include "unicode.hpp"
 
 #include <utf8proc.h>
@@ -410,8 +411,8 @@ class interpreter {
       if (s.sort_keys) {
         for (const auto& [k, x] : items)
           if (!k.text()) fail("tojson: sort_keys needs text keys");
-        std::stable_sort(items.begin(), items.end(),
-                         [](const auto& x, const auto& y) { return *x.first.text() < *y.first.text(); });
+        ql::detail::stable_sort(items.begin(), items.end(),
+                                [](const auto& x, const auto& y) { return *x.first.text() < *y.first.text(); });
       }
       out += '{';
       bool first = true;
@@ -1781,7 +1782,7 @@ class interpreter {
     std::vector<std::pair<value, value>> keyed;
     for (const auto& x : items) keyed.emplace_back(key(x), x);
     charge(keyed.size() * 2 * sizeof(value));
-    std::stable_sort(keyed.begin(), keyed.end(), [&](const auto& x, const auto& y) {
+    ql::detail::stable_sort(keyed.begin(), keyed.end(), [&](const auto& x, const auto& y) {
       return reverse ? order(y.first, x.first, "<") < 0 : order(x.first, y.first, "<") < 0;
     });
     std::vector<value> out;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dom.hpp"
+#include "stable_sort.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -70,7 +71,7 @@ struct writer {
       std::vector<const value::member*> members;
       for (const auto& m : v.object()) members.push_back(&m);
       if (s.sort_keys)
-        std::stable_sort(members.begin(), members.end(), [](auto* a, auto* b) { return a->first < b->first; });
+        ql::detail::stable_sort(members.begin(), members.end(), [](auto* a, auto* b) { return a->first < b->first; });
       out += '{';
       bool first = true;
       for (const auto* m : members) {

@@ -3,6 +3,7 @@
 #include <ql/io/safetensors.hpp>
 
 #include "dom.hpp"
+#include "stable_sort.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -215,7 +216,8 @@ void safetensors::parse(std::span<const std::byte> bytes, const std::string& wha
 
   std::vector<std::size_t> order(tensors_.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return ranges[a] < ranges[b]; });
+  ql::detail::stable_sort(order.begin(), order.end(),
+                          [&](std::size_t a, std::size_t b) { return ranges[a] < ranges[b]; });
   std::uint64_t covered = 0;
   std::vector<tensor_entry> sorted;
   sorted.reserve(order.size());

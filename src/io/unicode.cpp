@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "unicode.hpp"
 
+#include "stable_sort.hpp"
+
 #include <ql/io/error.hpp>
 
 #include <simdjson.h>
@@ -244,7 +246,7 @@ std::string normalize(std::string_view s, form f, alignment* where) {
         continue;
       }
       auto to = std::find_if(from, chunk.end(), [&](auto c) { return combining(c) == 0; });
-      std::stable_sort(from, to, [&](auto x, auto y) { return combining(x) < combining(y); });
+      ql::detail::stable_sort(from, to, [&](auto x, auto y) { return combining(x) < combining(y); });
       from = to;
     }
     auto n = static_cast<utf8proc_ssize_t>(chunk.size());
