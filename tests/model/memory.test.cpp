@@ -59,5 +59,5 @@ TEST(Memory, OfATrainingStepIsLinearWithOneLayer) {
   linear_in_tokens(1, std::getenv("QL_TEST_FULL") != nullptr ? 65536 : 16384);
 }
 TEST(Memory, OfATrainingStepIsLinearWithTwoLayers) {
-  linear_in_tokens(2, std::getenv("QL_TEST_FULL") != nullptr ? 32768 : 8192);
+  linear_in_tokens(2, std::getenv("QL_TEST_FULL") != nullptr ? 32768 : 16384);
 }
