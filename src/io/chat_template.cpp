@@ -5,6 +5,7 @@
 #include "jinja.hpp"
 
 #include <algorithm>
+#include <filesystem>
 
 namespace ql::text {
 
@@ -50,8 +51,9 @@ const std::string& template_named(const io::json::value& v, std::string_view nam
 
 }  // namespace
 
-chat_template chat_template::from_directory(const std::filesystem::path& directory, std::string_view name,
+chat_template chat_template::from_directory(const std::string& folder, std::string_view name,
                                             const template_limits& limits) {
+  const std::filesystem::path directory = folder;
   const auto own = directory / "chat_template.jinja", settings = directory / "tokenizer_config.json";
   io::json::value config;
   if (exists(settings)) config = io::json::parse(io::read_file(settings, largest_file), settings.string());

@@ -11,6 +11,7 @@
 #include <array>
 #include <atomic>
 #include <cstring>
+#include <filesystem>
 #include <mutex>
 #include <thread>
 
@@ -978,21 +979,19 @@ tokenizer tokenizer::from_json(std::string_view text, std::string_view what) {
   return tokenizer(std::move(p));
 }
 
-tokenizer tokenizer::from_file(const std::filesystem::path& path) {
-  return from_json(io::read_file(path, largest_file), path.string());
-}
+tokenizer tokenizer::from_file(const std::string& path) { return from_json(io::read_file(path, largest_file), path); }
 
-tokenizer tokenizer::from_gpt2(const std::filesystem::path& vocab, const std::filesystem::path& merges) {
+tokenizer tokenizer::from_gpt2(const std::string& vocab, const std::string& merges) {
   auto p = std::make_shared<parts>();
-  loader load{vocab.string(), *p};
+  loader load{vocab, *p};
   io::json::limits l;
   l.bytes = largest_file;
-  const io::json::detail::document d(io::read_file(vocab, largest_file), vocab.string(), l);
+  const io::json::detail::document d(io::read_file(vocab, largest_file), vocab, l);
   dom::object o;
   if (d.root.get(o)) load.refuse("vocabulary", "expected an object of texts and ids");
   vocabulary v = load.words(o, true);
   const token end = v.find_name("<|endoftext|>");
-  load.what = merges.string();
+  load.what = merges;
   const std::string text = io::read_file(merges, largest_file);
   p->merges.emplace(std::move(v), bpe::options{}, static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')));
   if (!unicode::valid(text)) load.refuse("merges", "not valid UTF-8");
@@ -1018,7 +1017,8 @@ tokenizer tokenizer::from_gpt2(const std::filesystem::path& vocab, const std::fi
   return tokenizer(std::move(p));
 }
 
-tokenizer tokenizer::from_directory(const std::filesystem::path& directory) {
+tokenizer tokenizer::from_directory(const std::string& folder) {
+  const std::filesystem::path directory = folder;
   const auto whole = present(directory / "tokenizer.json");
   if (exists(whole)) return from_file(whole);
   const auto vocab = present(directory / "vocab.json"), merges = present(directory / "merges.txt");

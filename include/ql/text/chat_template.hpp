@@ -6,7 +6,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -55,7 +54,7 @@ class chat_template {
                          const template_limits& limits = {});
   // chat_template.jinja of a model folder, or the template of its tokenizer_config.json (of that name, where there are
   // several), with the special tokens of tokenizer_config.json as variables.
-  static chat_template from_directory(const std::filesystem::path& directory, std::string_view name = "default",
+  static chat_template from_directory(const std::string& directory, std::string_view name = "default",
                                       const template_limits& limits = {});
 
   const std::string& source() const;

@@ -6,7 +6,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <memory>
 #include <optional>
 #include <span>
@@ -55,12 +54,12 @@ class stream_decoder;
 class tokenizer {
  public:
   // tokenizer.json, or tokenizer.json.gz.
-  static tokenizer from_file(const std::filesystem::path& path);
+  static tokenizer from_file(const std::string& path);
   static tokenizer from_json(std::string_view text, std::string_view what = "tokenizer.json");
   // GPT-2's vocab.json and merges.txt, with GPT-2's splitting rule; <|endoftext|> is special.
-  static tokenizer from_gpt2(const std::filesystem::path& vocab, const std::filesystem::path& merges);
+  static tokenizer from_gpt2(const std::string& vocab, const std::string& merges);
   // tokenizer.json of a model folder, or else its vocab.json and merges.txt; either may end in .gz.
-  static tokenizer from_directory(const std::filesystem::path& directory);
+  static tokenizer from_directory(const std::string& directory);
 
   // Ill-formed UTF-8 is read as U+FFFD, one for each maximal subpart. Texts of 4 GiB and more are refused.
   std::vector<token> encode(std::string_view text, const encode_options& options = {}) const;
