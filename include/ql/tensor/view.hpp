@@ -154,6 +154,12 @@ void expects_dense(std::string_view operation, std::string_view argument, const 
     fail<shape_error>(operation, argument, "adjacent elements (row-major strides)",
                       "shape " + show(v.extents()) + " with strides " + show(v.strides()));
 }
+// Rows may lie apart, the elements of a row may not.
+template <class T, class Space>
+void expects_adjacent(std::string_view operation, std::string_view argument, const view<T, 2, Space>& v) {
+  if (v.stride(1) != 1 && v.extent(1) > 1) [[unlikely]]
+    fail<shape_error>(operation, argument, "adjacent elements in a row", "a stride of " + show(v.stride(1)));
+}
 }  // namespace detail
 
 }  // namespace ql

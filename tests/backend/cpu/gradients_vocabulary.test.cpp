@@ -116,6 +116,8 @@ TEST(VocabularyGradients, NoGradientOutsideTheSupport) {
   g.forward = s.args();
   g.forward.hidden = g.forward.hidden.rows(0, 1);
   g.forward.targets = g.forward.targets.first(1);
+  g.forward.support_first = g.forward.support_first.first(2);
+  for (auto* v : {&g.forward.logp, &g.forward.entropy, &g.forward.lse}) *v = v->first(1);
   const values dlogp{1.0};
   g.dlogp = dlogp;
   values dhead(s.master.size());

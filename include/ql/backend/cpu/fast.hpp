@@ -62,7 +62,7 @@ struct kernel<linear_sum_op, cpu::fast_backend> {
     if constexpr (std::same_as<T, bf16>) {  // Eigen's bf16 products are slower than ours
       kernel<linear_sum_op, cpu::backend>::run(ctx, x, w, bias, y);
     } else {
-      cpu::detail::check_linear("linear_sum", x, w, y.extents());
+      cpu::detail::check_linear("linear_sum", x, w, y);
       cpu::detail::split_rows(ctx, x.extent(0), [&](std::int64_t r, std::int64_t n) {
         auto out = cpu::detail::eigen(y.rows(r, n));
         out.noalias() = cpu::detail::eigen(x.rows(r, n)) * cpu::detail::eigen(w).transpose();
@@ -91,7 +91,7 @@ struct kernel<linear_add_op, cpu::fast_backend> {
     if constexpr (std::same_as<T, bf16>) {
       kernel<linear_add_op, cpu::backend>::run(ctx, x, w, y);
     } else {
-      cpu::detail::check_linear("linear_add", x, w, y.extents());
+      cpu::detail::check_linear("linear_add", x, w, y);
       cpu::detail::split_rows(ctx, x.extent(0), [&](std::int64_t r, std::int64_t n) {
         cpu::detail::eigen(y.rows(r, n)).noalias() += cpu::detail::eigen(x.rows(r, n)) * cpu::detail::eigen(w).transpose();
       });

@@ -65,11 +65,12 @@ void multiply(context& ctx, view<const T, 2> x, const matrix<T>& w, Set&& set) {
   });
 }
 
-template <class T>
-void check_linear(std::string_view op, view<const T, 2> x, const matrix<T>& w, std::span<const std::int64_t> y) {
+template <class T, class Y>
+void check_linear(std::string_view op, view<const T, 2> x, const matrix<T>& w, const Y& y) {
   ql::detail::expects_shape(op, "x", {x.extent(0), w.columns}, x.extents());
-  ql::detail::expects<shape_error>(x.stride(1) == 1 || x.extent(1) <= 1, op, "x", "adjacent elements in a row", x.stride(1));
-  ql::detail::expects_shape(op, "y", {x.extent(0), w.rows}, y);
+  ql::detail::expects_adjacent(op, "x", x);
+  ql::detail::expects_shape(op, "y", {x.extent(0), w.rows}, y.extents());
+  ql::detail::expects_adjacent(op, "y", y);
   ql::detail::expects<state_error>(w.packed != nullptr, op, "weight", "packed (published) weights", "none");
 }
 
@@ -79,7 +80,7 @@ template <>
 struct kernel<linear_op, cpu::backend> {
   template <class T>
   static void run(cpu::context& ctx, view<const T, 2> x, const matrix<T>& w, const accumulate_t<T>* bias, view<T, 2> y) {
-    cpu::detail::check_linear("linear", x, w, y.extents());
+    cpu::detail::check_linear("linear", x, w, y);
     cpu::detail::multiply(ctx, x, w, [&](cpu::product_args<T>& q, std::int64_t r, std::int64_t n) {
       q.what = cpu::epilogue::round;
       q.t = y.data_handle() + r * y.stride(0) + n;
@@ -94,7 +95,7 @@ struct kernel<linear_sum_op, cpu::backend> {
   template <class T>
   static void run(cpu::context& ctx, view<const T, 2> x, const matrix<T>& w, const accumulate_t<T>* bias,
                   view<accumulate_t<T>, 2> y) {
-    cpu::detail::check_linear("linear_sum", x, w, y.extents());
+    cpu::detail::check_linear("linear_sum", x, w, y);
     cpu::detail::multiply(ctx, x, w, [&](cpu::product_args<T>& q, std::int64_t r, std::int64_t n) {
       q.what = cpu::epilogue::store;
       q.c = y.data_handle() + r * y.stride(0) + n;
@@ -108,7 +109,7 @@ template <>
 struct kernel<linear_add_op, cpu::backend> {
   template <class T>
   static void run(cpu::context& ctx, view<const T, 2> x, const matrix<T>& w, view<accumulate_t<T>, 2> y) {
-    cpu::detail::check_linear("linear_add", x, w, y.extents());
+    cpu::detail::check_linear("linear_add", x, w, y);
     cpu::detail::multiply(ctx, x, w, [&](cpu::product_args<T>& q, std::int64_t r, std::int64_t n) {
       q.what = cpu::epilogue::add;
       q.c = y.data_handle() + r * y.stride(0) + n;
@@ -123,6 +124,9 @@ struct kernel<linear_dx_op, cpu::backend> {
   static void run(cpu::context& ctx, view<const A, 2> dy, const matrix<T>& w, view<A, 2> dx, bool add) {
     ql::detail::expects_shape("linear_dx", "dy", {dx.extent(0), w.rows}, dy.extents());
     ql::detail::expects_shape("linear_dx", "dx", {dy.extent(0), w.columns}, dx.extents());
+    ql::detail::expects_adjacent("linear_dx", "dy", dy);
+    ql::detail::expects_adjacent("linear_dx", "dx", dx);
+    ql::detail::expects<state_error>(w.master != nullptr, "linear_dx", "weight", "master weights", "none");
     const auto& k = cpu::kernels<T>();
     const std::int64_t rows = dy.extent(0), depth = w.rows, panels = cpu::detail::panels_of<T>(w.columns);
     if (rows == 0) return;
@@ -170,6 +174,9 @@ struct kernel<linear_dw_op, cpu::backend> {
     const std::int64_t rows = dy.extent(0), n = dw.extent(0), depth = dw.extent(1);
     ql::detail::expects_shape("linear_dw", "dy", {x.extent(0), n}, dy.extents());
     ql::detail::expects_shape("linear_dw", "x", {rows, depth}, x.extents());
+    ql::detail::expects_adjacent("linear_dw", "dy", dy);
+    ql::detail::expects_adjacent("linear_dw", "x", x);
+    ql::detail::expects_adjacent("linear_dw", "dw", dw);
     if (rows == 0) return;
     const auto& k = cpu::kernels<T>();
     const auto panels = cpu::detail::panels_of<T>(depth);
@@ -207,6 +214,8 @@ struct kernel<column_sum_op, cpu::backend> {
   template <class A>
   static void run(cpu::context& ctx, view<const A, 2> dy, view<A, 1> db) {
     ql::detail::expects_shape("column_sum", "db", {dy.extent(1)}, db.extents());
+    ql::detail::expects_adjacent("column_sum", "dy", dy);
+    ql::detail::expects_dense("column_sum", "db", db);
     constexpr std::int64_t chunk = 64;
     ctx.parallel_for((db.extent(0) + chunk - 1) / chunk, [&](std::int64_t c) {
       cpu::kernels<A>().column_sum({dy.data_handle(), dy.stride(0), 0, 1, 1}, dy.extent(0), c * chunk,

@@ -19,6 +19,13 @@ void for_rows(context& ctx, std::int64_t n, std::int64_t cost, F&& f) {
   const auto piece = std::max<std::int64_t>(1, std::min<std::int64_t>(n, 32768 / std::max<std::int64_t>(1, cost)));
   ctx.parallel_for((n + piece - 1) / piece, [&](std::int64_t i) { f(i * piece, std::min(n, (i + 1) * piece)); });
 }
+inline void expects_ids(std::string_view operation, std::string_view argument, std::span<const token> ids,
+                        std::int64_t vocabulary, std::string_view of) {
+  for (auto id : ids)
+    if (id < 0 || id >= vocabulary) [[unlikely]]
+      ql::detail::fail<argument_error>(operation, argument, "0 to " + std::to_string(vocabulary - 1) + std::string(of),
+                                       std::to_string(id));
+}
 }  // namespace cpu::detail
 
 template <>
@@ -26,9 +33,9 @@ struct kernel<embed_op, cpu::backend> {
   template <class T, class A = accumulate_t<T>>
   static void run(cpu::context& ctx, std::span<const token> ids, const matrix<T>& w, view<A, 2> x) {
     ql::detail::expects_shape("embed", "x", {static_cast<std::int64_t>(ids.size()), w.columns}, x.extents());
+    ql::detail::expects_adjacent("embed", "x", x);
+    cpu::detail::expects_ids("embed", "token id", ids, w.rows, "");
     const auto& k = cpu::kernels<T>();
-    for (auto id : ids)
-      ql::detail::expects(id >= 0 && id < w.rows, "embed", "token id", "0 to " + std::to_string(w.rows - 1), id);
     cpu::detail::for_rows(ctx, x.extent(0), w.columns, [&](std::int64_t r0, std::int64_t r1) {
       T rounded[256];
       for (auto r = r0; r < r1; ++r) {
@@ -60,6 +67,9 @@ struct kernel<embed_dw_op, cpu::backend> {
   template <class A>
   static void run(cpu::context& ctx, std::span<const token> ids, view<const A, 2> dx, view<A, 2> dw) {
     ql::detail::expects_shape("embed_dw", "dx", {static_cast<std::int64_t>(ids.size()), dw.extent(1)}, dx.extents());
+    ql::detail::expects_adjacent("embed_dw", "dx", dx);
+    ql::detail::expects_adjacent("embed_dw", "dw", dw);
+    cpu::detail::expects_ids("embed_dw", "token id", ids, dw.extent(0), "");
     // threads split columns: each row of dw gathers its tokens in order
     constexpr std::int64_t chunk = 128;
     const auto n = dw.extent(1);
@@ -77,6 +87,8 @@ struct kernel<rms_norm_op, cpu::backend> {
   template <class T, class A = accumulate_t<T>>
   static void run(cpu::context& ctx, view<const A, 2> x, const A* w, A eps, view<T, 2> y, A* rstd) {
     ql::detail::expects_shape("rms_norm", "y", {x.extent(0), x.extent(1)}, y.extents());
+    ql::detail::expects_adjacent("rms_norm", "x", x);
+    ql::detail::expects_adjacent("rms_norm", "y", y);
     cpu::detail::for_rows(ctx, x.extent(0), x.extent(1), [&](std::int64_t r0, std::int64_t r1) {
       for (auto r = r0; r < r1; ++r)
         cpu::kernels<T>().rms_norm(x.data_handle() + r * x.stride(0), w, eps, x.extent(1),
@@ -91,6 +103,9 @@ struct kernel<rms_norm_dx_op, cpu::backend> {
   static void run(cpu::context& ctx, view<const A, 2> dy, view<const A, 2> x, const A* w, const A* rstd, view<A, 2> dx) {
     ql::detail::expects_shape("rms_norm_dx", "dy", {x.extent(0), x.extent(1)}, dy.extents());
     ql::detail::expects_shape("rms_norm_dx", "dx", {x.extent(0), x.extent(1)}, dx.extents());
+    ql::detail::expects_adjacent("rms_norm_dx", "dy", dy);
+    ql::detail::expects_adjacent("rms_norm_dx", "x", x);
+    ql::detail::expects_adjacent("rms_norm_dx", "dx", dx);
     cpu::detail::for_rows(ctx, x.extent(0), x.extent(1), [&](std::int64_t r0, std::int64_t r1) {
       for (auto r = r0; r < r1; ++r)
         cpu::kernels<A>().rms_norm_dx(dy.data_handle() + r * dy.stride(0), x.data_handle() + r * x.stride(0), w, rstd[r],
@@ -103,6 +118,9 @@ template <>
 struct kernel<rms_norm_dw_op, cpu::backend> {
   template <class A>
   static void run(cpu::context& ctx, view<const A, 2> dy, view<const A, 2> x, const A* rstd, A* dw) {
+    ql::detail::expects_shape("rms_norm_dw", "dy", {x.extent(0), x.extent(1)}, dy.extents());
+    ql::detail::expects_adjacent("rms_norm_dw", "dy", dy);
+    ql::detail::expects_adjacent("rms_norm_dw", "x", x);
     constexpr std::int64_t chunk = 64;
     const auto n = x.extent(1);
     ctx.parallel_for((n + chunk - 1) / chunk, [&](std::int64_t c) {
@@ -118,6 +136,9 @@ struct kernel<swiglu_op, cpu::backend> {
   static void run(cpu::context& ctx, view<const T, 2> gate, view<const T, 2> up, view<T, 2> y) {
     ql::detail::expects_shape("swiglu", "up", {gate.extent(0), gate.extent(1)}, up.extents());
     ql::detail::expects_shape("swiglu", "y", {gate.extent(0), gate.extent(1)}, y.extents());
+    ql::detail::expects_adjacent("swiglu", "gate", gate);
+    ql::detail::expects_adjacent("swiglu", "up", up);
+    ql::detail::expects_adjacent("swiglu", "y", y);
     cpu::detail::for_rows(ctx, gate.extent(0), gate.extent(1), [&](std::int64_t r0, std::int64_t r1) {
       for (auto r = r0; r < r1; ++r)
         cpu::kernels<T>().swiglu(gate.data_handle() + r * gate.stride(0), up.data_handle() + r * up.stride(0),
@@ -131,7 +152,15 @@ struct kernel<swiglu_dx_op, cpu::backend> {
   template <class T, class A = accumulate_t<T>>
   static void run(cpu::context& ctx, view<const T, 2> gate, view<const T, 2> up, view<const A, 2> dy, view<A, 2> dgate,
                   view<A, 2> dup) {
-    ql::detail::expects_shape("swiglu_dx", "dy", {gate.extent(0), gate.extent(1)}, dy.extents());
+    const auto check = [&](const char* argument, const auto& v) {
+      ql::detail::expects_shape("swiglu_dx", argument, {gate.extent(0), gate.extent(1)}, v.extents());
+      ql::detail::expects_adjacent("swiglu_dx", argument, v);
+    };
+    check("gate", gate);
+    check("up", up);
+    check("dy", dy);
+    check("dgate", dgate);
+    check("dup", dup);
     cpu::detail::for_rows(ctx, gate.extent(0), gate.extent(1), [&](std::int64_t r0, std::int64_t r1) {
       for (auto r = r0; r < r1; ++r)
         cpu::kernels<T>().swiglu_dx(gate.data_handle() + r * gate.stride(0), up.data_handle() + r * up.stride(0),

@@ -4,6 +4,7 @@
 // Linear + log-softmax + gather + entropy in blocks of the vocabulary, and its backward. No logits tensor.
 
 #include <ql/backend/cpu/linear.hpp>
+#include <ql/backend/cpu/rows.hpp>
 #include <ql/math.hpp>
 
 #include <algorithm>
@@ -36,6 +37,36 @@ struct running {
   A entropy(A lse) const { return lse - weighted / sum; }
 };
 
+// Messages are put together only when they are needed: decoding allocates nothing.
+inline void expects_rows(std::string_view op, std::string_view argument, std::size_t rows, std::size_t got) {
+  if (got != rows) [[unlikely]]
+    ql::detail::fail<shape_error>(op, argument, std::to_string(rows) + " values, one a row", std::to_string(got));
+}
+template <class T>
+void check_vocabulary(std::string_view op, const vocabulary_args<T>& a) {
+  const auto rows = a.targets.size();
+  ql::detail::expects_shape(op, "hidden", {static_cast<std::int64_t>(rows), a.head.columns}, a.hidden.extents());
+  ql::detail::expects_adjacent(op, "hidden", a.hidden);
+  ql::detail::expects<state_error>(a.head.packed != nullptr, op, "head", "packed (published) weights", "none");
+  expects_rows(op, "logp", rows, a.logp.size());
+  expects_rows(op, "entropy", rows, a.entropy.size());
+  expects_rows(op, "lse", rows, a.lse.size());
+  expects_ids(op, "target", a.targets, a.head.rows, " (the vocabulary)");
+  if (a.support_first.empty()) return;
+  if (a.support_first.size() != rows + 1) [[unlikely]]
+    ql::detail::fail<shape_error>(op, "support_first", std::to_string(rows + 1) + " values, one more than rows",
+                                  std::to_string(a.support_first.size()));
+  std::int64_t before = 0;
+  for (auto at : a.support_first) {
+    if (at < before || at > static_cast<std::int64_t>(a.support.size())) [[unlikely]]
+      ql::detail::fail<argument_error>(
+          op, "support_first", "ascending positions in support (0 to " + std::to_string(a.support.size()) + ")",
+          std::to_string(at) + " after " + std::to_string(before));
+    before = at;
+  }
+  expects_ids(op, "support", a.support, a.head.rows, " (the vocabulary)");
+}
+
 }  // namespace cpu::detail
 
 template <>
@@ -43,9 +74,7 @@ struct kernel<vocabulary_op, cpu::backend> {
   template <class T, class A = accumulate_t<T>>
   static void run(cpu::context& ctx, const vocabulary_args<T>& a) {
     const auto rows = a.hidden.extent(0);
-    ql::detail::expects_shape("vocabulary", "hidden", {static_cast<std::int64_t>(a.targets.size()), a.head.columns},
-                              a.hidden.extents());
-    ql::detail::expects<state_error>(a.head.packed != nullptr, "vocabulary", "head", "packed (published) weights", "none");
+    cpu::detail::check_vocabulary("vocabulary", a);
     const auto& k = cpu::kernels<T>();
     const auto block = std::min<std::int64_t>(96, round_up((rows + ctx.threads() - 1) / ctx.threads(), 12));
     if (rows == 0) return;
@@ -104,6 +133,9 @@ struct kernel<vocabulary_dx_op, cpu::backend> {
   template <class T, class A = accumulate_t<T>>
   static void run(cpu::context& ctx, const vocabulary_dx_args<T>& g) {
     const auto& a = g.forward;
+    cpu::detail::check_vocabulary("vocabulary_dx", a);
+    cpu::detail::expects_rows("vocabulary_dx", "dlogp", a.targets.size(), g.dlogp.size());
+    if (!g.dentropy.empty()) cpu::detail::expects_rows("vocabulary_dx", "dentropy", a.targets.size(), g.dentropy.size());
     const auto& k = cpu::kernels<T>();
     const auto rows = a.hidden.extent(0), depth = a.head.columns;
     constexpr std::int64_t piece = 24;
@@ -170,6 +202,7 @@ struct kernel<logits_op, cpu::backend> {
   template <class T, class A = accumulate_t<T>>
   static void run(cpu::context& ctx, const matrix<T>& head, view<const T, 2> hidden, A inverse_temperature, view<A, 2> z,
                   std::span<logit_row<A>> out, view<A, 2> partial) {
+    cpu::detail::expects_rows("logits", "rows", static_cast<std::size_t>(z.extent(0)), out.size());
     ql::detail::expects_shape("logits", "partial", {z.extent(0), (z.extent(1) + 15) / 16}, partial.extents());
     linear_sum(ctx, hidden, head, static_cast<const A*>(nullptr), z);
     ctx.parallel_for(z.extent(0), [&](std::int64_t r) {
