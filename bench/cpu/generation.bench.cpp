@@ -81,38 +81,22 @@ void put(const char* name, void (*f)(benchmark::State&), bool manual_time = fals
 }
 
 [[maybe_unused]] const bool registered = [] {
-  put(
-      "decode/small/float/b1", [](benchmark::State& s) { decode<float>(s, "small", 1); }, true);
-  put(
-      "decode/small/float/b8", [](benchmark::State& s) { decode<float>(s, "small", 8); }, true);
-  put(
-      "decode/small/float/b16", [](benchmark::State& s) { decode<float>(s, "small", 16); }, true);
-  put(
-      "decode/small/float/b64", [](benchmark::State& s) { decode<float>(s, "small", 64); }, true);
-  put(
-      "decode/small/bf16/b1", [](benchmark::State& s) { decode<bf16>(s, "small", 1); }, true);
-  put(
-      "decode/small/bf16/b8", [](benchmark::State& s) { decode<bf16>(s, "small", 8); }, true);
-  put(
-      "decode/small/bf16/b16", [](benchmark::State& s) { decode<bf16>(s, "small", 16); }, true);
-  put(
-      "decode/small/bf16/b64", [](benchmark::State& s) { decode<bf16>(s, "small", 64); }, true);
-  put(
-      "decode/half/float/b1", [](benchmark::State& s) { decode<float>(s, "half", 1); }, true);
-  put(
-      "decode/half/float/b8", [](benchmark::State& s) { decode<float>(s, "half", 8); }, true);
-  put(
-      "decode/half/float/b16", [](benchmark::State& s) { decode<float>(s, "half", 16); }, true);
-  put(
-      "decode/half/float/b64", [](benchmark::State& s) { decode<float>(s, "half", 64); }, true);
-  put(
-      "decode/half/bf16/b1", [](benchmark::State& s) { decode<bf16>(s, "half", 1); }, true);
-  put(
-      "decode/half/bf16/b8", [](benchmark::State& s) { decode<bf16>(s, "half", 8); }, true);
-  put(
-      "decode/half/bf16/b16", [](benchmark::State& s) { decode<bf16>(s, "half", 16); }, true);
-  put(
-      "decode/half/bf16/b64", [](benchmark::State& s) { decode<bf16>(s, "half", 64); }, true);
+  put("decode/small/float/b1", [](benchmark::State& s) { decode<float>(s, "small", 1); }, true);
+  put("decode/small/float/b8", [](benchmark::State& s) { decode<float>(s, "small", 8); }, true);
+  put("decode/small/float/b16", [](benchmark::State& s) { decode<float>(s, "small", 16); }, true);
+  put("decode/small/float/b64", [](benchmark::State& s) { decode<float>(s, "small", 64); }, true);
+  put("decode/small/bf16/b1", [](benchmark::State& s) { decode<bf16>(s, "small", 1); }, true);
+  put("decode/small/bf16/b8", [](benchmark::State& s) { decode<bf16>(s, "small", 8); }, true);
+  put("decode/small/bf16/b16", [](benchmark::State& s) { decode<bf16>(s, "small", 16); }, true);
+  put("decode/small/bf16/b64", [](benchmark::State& s) { decode<bf16>(s, "small", 64); }, true);
+  put("decode/half/float/b1", [](benchmark::State& s) { decode<float>(s, "half", 1); }, true);
+  put("decode/half/float/b8", [](benchmark::State& s) { decode<float>(s, "half", 8); }, true);
+  put("decode/half/float/b16", [](benchmark::State& s) { decode<float>(s, "half", 16); }, true);
+  put("decode/half/float/b64", [](benchmark::State& s) { decode<float>(s, "half", 64); }, true);
+  put("decode/half/bf16/b1", [](benchmark::State& s) { decode<bf16>(s, "half", 1); }, true);
+  put("decode/half/bf16/b8", [](benchmark::State& s) { decode<bf16>(s, "half", 8); }, true);
+  put("decode/half/bf16/b16", [](benchmark::State& s) { decode<bf16>(s, "half", 16); }, true);
+  put("decode/half/bf16/b64", [](benchmark::State& s) { decode<bf16>(s, "half", 64); }, true);
   put("prefill/small/float/512", [](benchmark::State& s) { prefill<float>(s, "small", 512); });
   put("prefill/small/bf16/512", [](benchmark::State& s) { prefill<bf16>(s, "small", 512); });
   put("prefill/half/float/512", [](benchmark::State& s) { prefill<float>(s, "half", 512); });

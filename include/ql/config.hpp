@@ -10,4 +10,5 @@
 #endif
 
 #define QL_RESTRICT __restrict
-#define QL_INLINE inline __attribute__((always_inline))  // no copy of its own, so none compiled for another instruction set
+#define QL_INLINE \
+  inline __attribute__((always_inline))  // no copy of its own, so none compiled for another instruction set

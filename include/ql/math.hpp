@@ -153,7 +153,7 @@ QL_HD constexpr T log(T value) {
   const double z = s * s;
   double p = 1.0 / 21.0;
   for (int k = 19; k >= 3; k -= 2) p = math::fma(p, z, 1.0 / k);
-  const double tail = p * z;             // atanh(s) = s (1 + tail)
+  const double tail = p * z;  // atanh(s) = s (1 + tail)
   const double two_s = s + s;
   const double en = static_cast<double>(e);
   double r = math::fma(two_s, tail, en * 1.90821492927058770002e-10);

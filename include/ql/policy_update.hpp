@@ -68,7 +68,8 @@ double gradient_norm(typename Policy::context_type& ctx, const Policy& policy) {
   using A = typename Policy::value_type;
   double squares = 0;
   for (const auto& p : policy.parameters())
-    if (p.trainable && !p.gradient.empty()) squares += sum_of_squares(ctx, static_cast<const A*>(p.gradient.data()), p.size());
+    if (p.trainable && !p.gradient.empty())
+      squares += sum_of_squares(ctx, static_cast<const A*>(p.gradient.data()), p.size());
   return math::sqrt(squares);
 }
 
@@ -129,7 +130,8 @@ struct tree_sequences {
   explicit tree_sequences(const token_tree& t) {
     for (std::int32_t s = 0; s < static_cast<std::int32_t>(t.segments().size()); ++s) {
       const auto& g = t[s];
-      detail::expects<state_error>(g.first == offsets.back(), "tree_sequences", "tree", "a closed tree", "one that still grows");
+      detail::expects<state_error>(g.first == offsets.back(), "tree_sequences", "tree", "a closed tree",
+                                   "one that still grows");
       for (auto i = g.first; i < g.first + g.count; ++i)
         mask.push_back(t.has_loss(i) && t.predecessor(s, i) >= 0 ? 1 : 0);
       offsets.push_back(g.first + g.count);
@@ -137,12 +139,15 @@ struct tree_sequences {
   }
 };
 
-// Supervised fine-tuning: loss = -sum w logp / sum w over loss tokens (w = 1 unless given). Writes dlogp; returns the loss.
+// Supervised fine-tuning: loss = -sum w logp / sum w over loss tokens (w = 1 unless given). Writes dlogp; returns the
+// loss.
 template <class A>
-double token_likelihood(const token_tree& tree, std::span<const A> logp, std::span<const A> weight, std::span<A> dlogp) {
+double token_likelihood(const token_tree& tree, std::span<const A> logp, std::span<const A> weight,
+                        std::span<A> dlogp) {
   detail::expects<shape_error>(static_cast<std::int64_t>(logp.size()) == tree.tokens() && dlogp.size() == logp.size() &&
                                    (weight.empty() || weight.size() == logp.size()),
-                               "token_likelihood", "logp, weight, dlogp", std::to_string(tree.tokens()) + " values", logp.size());
+                               "token_likelihood", "logp, weight, dlogp", std::to_string(tree.tokens()) + " values",
+                               logp.size());
   const tree_sequences seq(tree);
   double total = 0, sum = 0;
   for (std::size_t i = 0; i < logp.size(); ++i)

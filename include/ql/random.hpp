@@ -38,8 +38,8 @@ struct random_key {
   friend constexpr bool operator==(const random_key&, const random_key&) = default;
 };
 
-// What Philox is given for the draw at `position` (< 2^48) of the stream `key`. Counter and key hold every field in full,
-// so that distinct draws have distinct inputs:
+// What Philox is given for the draw at `position` (< 2^48) of the stream `key`. Counter and key hold every field in
+// full, so that distinct draws have distinct inputs:
 //   counter = {position, example, visit | what << 24, sample | position's upper 16 bits << 16}, key = seed.
 struct philox_input {
   std::array<std::uint32_t, 4> counter{};

@@ -22,7 +22,8 @@ constexpr kernel_table<double> named(kernel_table<double> t) {
 }
 constexpr kernel_table<float> of_float = named(simd::bodies<float, simd::avx512>::table);
 constexpr kernel_table<double> of_double = named(simd::bodies<double, simd::avx512>::table);
-constexpr kernel_table<bf16> of_bf16 = simd::tile_products<simd::amx_tiles>::install(simd::bodies<bf16, simd::avx512>::table, "amx");
+constexpr kernel_table<bf16> of_bf16 =
+    simd::tile_products<simd::amx_tiles>::install(simd::bodies<bf16, simd::avx512>::table, "amx");
 constexpr kernel_table<bf16> of_model =
     simd::tile_products<simd::model_tiles>::install(simd::bodies<bf16, simd::avx512>::table, "amx-model");
 

@@ -5,5 +5,5 @@
 
 namespace ql::cpu::detail {
 const isa_tables avx2_tables{&simd::bodies<float, simd::avx2>::table, &simd::bodies<double, simd::avx2>::table,
-                                 &simd::bodies<bf16, simd::avx2>::table};
+                             &simd::bodies<bf16, simd::avx2>::table};
 }  // namespace ql::cpu::detail

@@ -45,8 +45,8 @@ struct registry {
 #endif
 #endif
 #if defined(QL_HAVE_AVX512) && defined(QL_HAVE_AVX512BF16)
-    if (__builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq"))
+    if (__builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
       entries[count + others++] = {"avx512-bf16", &detail::avx512bf16_tables};
 #endif
     best = chosen = &entries[count - 1];
@@ -63,7 +63,8 @@ const entry& find(std::string_view name) {
     if (r.entries[i].name == name) return r.entries[i];
     known += (i == 0 ? "" : ", ") + std::string(r.entries[i].name);
   }
-  ql::detail::fail<backend_error>("cpu::kernels", "name", "one of " + known + " (what this build and machine have)", name);
+  ql::detail::fail<backend_error>("cpu::kernels", "name", "one of " + known + " (what this build and machine have)",
+                                  name);
 }
 template <class T>
 const kernel_table<T>& of(const entry& e) {

@@ -27,7 +27,7 @@ inline constexpr tolerance_row tolerances[] = {
     {"swiglu gradient", 1e-6, 2e-15, 1e-6},
     {"log-prob", 5e-6, 1e-14, 5e-6},  // absolute; logits of the same rounded operands
     {"entropy", 5e-6, 1e-14, 5e-6},
-    {"update", 2e-6, 4e-15, 2e-6},           // of one optimizer step, relative to |w| + lr
+    {"update", 2e-6, 4e-15, 2e-6},  // of one optimizer step, relative to |w| + lr
 };
 
 template <class T>

@@ -16,8 +16,8 @@ enum class rope_kind : std::uint8_t { plain, linear, yarn, llama3 };
 struct rope_config {
   rope_kind kind = rope_kind::plain;
   double theta = 10000;
-  double factor = 1;                  // how far the context is stretched (linear, yarn, llama3)
-  std::int64_t original_context = 0;  // original_max_position_embeddings (yarn, llama3)
+  double factor = 1;                     // how far the context is stretched (linear, yarn, llama3)
+  std::int64_t original_context = 0;     // original_max_position_embeddings (yarn, llama3)
   double beta_fast = 32, beta_slow = 1;  // yarn
   double attention_factor = 0;           // yarn: scales cosine and sine; 0 = 0.1 ln(factor) + 1
   double low_frequency_factor = 1, high_frequency_factor = 4;  // llama3
@@ -58,12 +58,14 @@ inline decoder_config checked(decoder_config c) {
   positive("kv_heads", c.kv_heads, 1 << 12);
   positive("ffn", c.ffn, 1 << 22);
   positive("max_context", c.max_context, std::int64_t{1} << 32);
-  expects(c.heads % c.kv_heads == 0, where, "kv_heads", "a divisor of heads (" + std::to_string(c.heads) + ")", c.kv_heads);
+  expects(c.heads % c.kv_heads == 0, where, "kv_heads", "a divisor of heads (" + std::to_string(c.heads) + ")",
+          c.kv_heads);
   if (c.head_dim == 0) {
     expects(c.hidden % c.heads == 0, where, "heads", "a divisor of hidden, or an explicit head_dim", c.heads);
     c.head_dim = c.hidden / c.heads;
   }
-  expects(c.head_dim >= 2 && c.head_dim % 2 == 0 && c.head_dim <= 1024, where, "head_dim", "an even number up to 1024", c.head_dim);
+  expects(c.head_dim >= 2 && c.head_dim % 2 == 0 && c.head_dim <= 1024, where, "head_dim", "an even number up to 1024",
+          c.head_dim);
   expects(c.norm_eps > 0 && c.norm_eps < 1, where, "norm_eps", "between 0 and 1", c.norm_eps);
   expects(c.rope.theta > 1, where, "rope.theta", "more than 1", c.rope.theta);
   if (c.rope.kind != rope_kind::plain) expects(c.rope.factor >= 1, where, "rope.factor", "1 or more", c.rope.factor);

@@ -229,7 +229,7 @@ class decoder {
     A* lse = nullptr;   // (rows, heads)
     T* gate = nullptr;  // (rows, ffn)
     T* up = nullptr;
-    A* qkv = nullptr;   // (rows, qkv_columns): before norm and rotation; kept for qk_norm
+    A* qkv = nullptr;  // (rows, qkv_columns): before norm and rotation; kept for qk_norm
     A* qk_rstd = nullptr;
     A* rstd1 = nullptr;
     A* rstd2 = nullptr;
@@ -239,8 +239,8 @@ class decoder {
   // after_keys() runs when the layer's keys are stored and before they are read. With `attended`, s.out and s.lse
   // hold the attention's result already.
   template <class AfterKeys>
-  void layer_forward(Context& ctx, std::int64_t l, const row_batch& b, A* x, const layer_state& s, AfterKeys&& after_keys,
-                     bool attended = false) {
+  void layer_forward(Context& ctx, std::int64_t l, const row_batch& b, A* x, const layer_state& s,
+                     AfterKeys&& after_keys, bool attended = false) {
     const auto& p = layers_[static_cast<std::size_t>(l)];
     const auto rows = b.rows(), hidden = config_.hidden;
     auto scope = ctx.scratch();
@@ -316,12 +316,14 @@ class decoder {
   static void copy(Context& ctx, const A* from, std::int64_t n, A* to) { round_to(ctx, A{}, from, n, to); }
 
   void project(Context& ctx, const layer& p, view<const T, 2> x, A* qkv, std::int64_t rows) {
-    const auto qd = config_.heads * config_.head_dim, kd = config_.kv_heads * config_.head_dim, ld = shape_.qkv_columns();
+    const auto qd = config_.heads * config_.head_dim, kd = config_.kv_heads * config_.head_dim,
+               ld = shape_.qkv_columns();
     linear_sum(ctx, x, weight(p.q), vector(p.q_bias), view<A, 2>(qkv, {rows, qd}, {ld, 1}));
     linear_sum(ctx, x, weight(p.k), vector(p.k_bias), view<A, 2>(qkv + qd, {rows, kd}, {ld, 1}));
     linear_sum(ctx, x, weight(p.v), vector(p.v_bias), view<A, 2>(qkv + qd + kd, {rows, kd}, {ld, 1}));
   }
-  rotary_args<T> rotation(const layer& p, std::int64_t l, const row_batch& b, const A* qkv, const layer_state& s) const {
+  rotary_args<T> rotation(const layer& p, std::int64_t l, const row_batch& b, const A* qkv,
+                          const layer_state& s) const {
     rotary_args<T> r;
     r.shape = shape_;
     r.places = b.places();

@@ -24,7 +24,7 @@ struct decoder<T, Context>::unit_work {
   std::vector<std::int64_t> support_first;
   // attention's gradient
   std::vector<page_use> uses;
-  std::vector<std::int32_t> run_list;
+  std::vector<run_range> ranges;
   std::vector<std::int32_t> trees;
   // kept
   std::vector<tensor<A, 1, Context>> values;
@@ -82,7 +82,8 @@ void append_rows(row_batch& b, const Pages& pages, std::int32_t s, std::span<con
   }
   for (std::int64_t i = 0; i < static_cast<std::int64_t>(ids.size());) {
     const auto position = from + i;
-    const auto n = std::min<std::int64_t>(static_cast<std::int64_t>(ids.size()) - i, query_tile - position % query_tile);
+    const auto n =
+        std::min<std::int64_t>(static_cast<std::int64_t>(ids.size()) - i, query_tile - position % query_tile);
     b.runs.push_back({first + i, static_cast<std::int32_t>(n), static_cast<std::int32_t>(position / key_block + 1)});
     i += n;
   }
@@ -100,7 +101,8 @@ auto decoder<T, Context>::score(Context& ctx, const token_tree& tree, const lane
               static_cast<std::size_t>(range.first) + static_cast<std::size_t>(range.count) <= plan.units.size(),
           "decoder::score", "range", "units of the plan", range.first + range.count);
   const auto ends_tree = [&](std::int32_t unit) { return plan.units[static_cast<std::size_t>(unit)].ends_tree; };
-  expects(range.count == 0 || ((range.first == 0 || ends_tree(range.first - 1)) && ends_tree(range.first + range.count - 1)),
+  expects(range.count == 0 ||
+              ((range.first == 0 || ends_tree(range.first - 1)) && ends_tree(range.first + range.count - 1)),
           "decoder::score", "range", "whole trees (cut micro-batches with lane_plan::split)", "a part of a tree");
   const auto fits = [&](std::span<A> s, const char* name) {
     expects<shape_error>(s.empty() || static_cast<std::int64_t>(s.size()) == tree.tokens(), "decoder::score", name,
@@ -109,7 +111,8 @@ auto decoder<T, Context>::score(Context& ctx, const token_tree& tree, const lane
   fits(out.logp, "logp");
   fits(out.entropy, "entropy");
   const bool frozen = o.distribution.truncated() && o.distribution.rule == support_rule::frozen;
-  expects(!frozen || o.support != nullptr, "decoder::score", "support", "the recorded support of a frozen distribution", "none");
+  expects(!frozen || o.support != nullptr, "decoder::score", "support", "the recorded support of a frozen distribution",
+          "none");
 
   tape t{key_pages<T, Context>(pool())};
   t.version_ = version_;
@@ -236,7 +239,7 @@ void decoder<T, Context>::unit_forward(Context& ctx, tape& t, unit_work& u, keep
       }
       if (config_.qk_norm) {
         s.qk_rstd = kept_parts == keep::everything ? value(rows * (config_.heads + config_.kv_heads))
-                                                : inner.template take<A>(rows * (config_.heads + config_.kv_heads));
+                                                   : inner.template take<A>(rows * (config_.heads + config_.kv_heads));
         if (kept_parts == keep::everything) kept.qk_rstd = s.qk_rstd;
       }
       if (kept_parts == keep::inputs) {
@@ -276,14 +279,16 @@ void decoder<T, Context>::unit_forward(Context& ctx, tape& t, unit_work& u, keep
 template <scalar T, execution_context Context>
 void decoder<T, Context>::backward(Context& ctx, tape& t, scores<const A> d) {
   using ql::detail::expects;
-  expects<state_error>(t.version_ == version_, "decoder::backward", "tape", "a tape of the current weights (version " +
-                       std::to_string(version_) + ")", "one of version " + std::to_string(t.version_));
+  expects<state_error>(t.version_ == version_, "decoder::backward", "tape",
+                       "a tape of the current weights (version " + std::to_string(version_) + ")",
+                       "one of version " + std::to_string(t.version_));
   expects<state_error>(t.backward_, "decoder::backward", "tape", "a tape scored for backward, used once",
                        "one scored without, or used already");
   expects<shape_error>(static_cast<std::int64_t>(d.logp.size()) == t.tokens_, "decoder::backward", "dlogp",
                        std::to_string(t.tokens_) + " values, one a token of the tree", d.logp.size());
-  expects<shape_error>(d.entropy.empty() || static_cast<std::int64_t>(d.entropy.size()) == t.tokens_, "decoder::backward",
-                       "dentropy", std::to_string(t.tokens_) + " values or none", d.entropy.size());
+  expects<shape_error>(d.entropy.empty() || static_cast<std::int64_t>(d.entropy.size()) == t.tokens_,
+                       "decoder::backward", "dentropy", std::to_string(t.tokens_) + " values or none",
+                       d.entropy.size());
   t.backward_ = false;
   for (std::size_t first = 0; first < t.units_.size();) {
     auto last = first;
@@ -370,34 +375,43 @@ void decoder<T, Context>::unit_backward(Context& ctx, tape& t, unit_work& u, sco
     A* dpicked = inner.template take<A>(n * hidden);
     clear(ctx, dpicked, n * hidden);
     rms_norm_dx(ctx, dy, x, vector(norm_), static_cast<const A*>(rstd), view<A, 2>(dpicked, {n, hidden}));
-    embed_dw(ctx, std::span<const token>(u.head_rows), view<const A, 2>(dpicked, {n, hidden}), view<A, 2>(dx, {rows, hidden}));
+    embed_dw(ctx, std::span<const token>(u.head_rows), view<const A, 2>(dpicked, {n, hidden}),
+             view<A, 2>(dx, {rows, hidden}));
   }
   u.last = {};
 
   // pages this unit sees, by ascending block within a tree; runs in row order
   if (u.uses.empty()) {
     struct use {
-      std::int32_t tree, block, page, run;
+      std::int32_t tree, block, page;
+      run_range runs;
     };
     std::vector<use> all;
     std::int32_t tree = -1, last_root = -1;
-    for (std::size_t run = 0; run < u.rows.runs.size(); ++run) {
-      std::int32_t root = u.run_segment[run];
+    const auto runs = static_cast<std::int32_t>(u.rows.runs.size());
+    for (std::int32_t first = 0, last = 0; first < runs; first = last) {
+      const auto segment = u.run_segment[static_cast<std::size_t>(first)];
+      while (last < runs && u.run_segment[static_cast<std::size_t>(last)] == segment) ++last;
+      std::int32_t root = segment;
       while (t.pages_[root].parent >= 0) root = t.pages_[root].parent;
       if (root != last_root) ++tree, last_root = root;
-      const auto& g = t.pages_[u.run_segment[run]];
-      for (std::int32_t b = 0; b < u.rows.runs[run].shared_blocks; ++b)
-        all.push_back({tree, b, g.pages[static_cast<std::size_t>(b)], static_cast<std::int32_t>(run)});
+      // later runs of a segment see more blocks: those that see block b are its last ones
+      const auto& g = t.pages_[segment];
+      std::int32_t from = first;
+      for (std::int32_t b = 0; b < u.rows.runs[static_cast<std::size_t>(last - 1)].shared_blocks; ++b) {
+        while (u.rows.runs[static_cast<std::size_t>(from)].shared_blocks <= b) ++from;
+        all.push_back({tree, b, g.pages[static_cast<std::size_t>(b)], {from, last - from}});
+      }
     }
     std::stable_sort(all.begin(), all.end(), [](const use& a, const use& b) {
       return a.tree != b.tree ? a.tree < b.tree : a.block != b.block ? a.block < b.block : a.page < b.page;
     });
     u.trees.push_back(0);
     for (std::size_t i = 0; i < all.size(); ++i) {
-      const bool fresh = i == 0 || all[i].page != all[i - 1].page || all[i].tree != all[i - 1].tree || all[i].block != all[i - 1].block;
       if (i > 0 && all[i].tree != all[i - 1].tree) u.trees.push_back(static_cast<std::int32_t>(u.uses.size()));
-      if (fresh) u.uses.push_back({all[i].page, all[i].block, static_cast<std::int32_t>(u.run_list.size()), 0});
-      u.run_list.push_back(all[i].run);
+      if (i == 0 || all[i].tree != all[i - 1].tree || all[i].page != all[i - 1].page)
+        u.uses.push_back({all[i].page, all[i].block, static_cast<std::int32_t>(u.ranges.size()), 0});
+      u.ranges.push_back(all[i].runs);
       ++u.uses.back().count;
     }
     u.trees.push_back(static_cast<std::int32_t>(u.uses.size()));
@@ -409,7 +423,8 @@ void decoder<T, Context>::unit_backward(Context& ctx, tape& t, unit_work& u, sco
     if (t.resident_slot_[static_cast<std::size_t>(use.page)] < 0) own.push_back(use.page);
   const auto page = shape_.page_elements();
   A* local = scope.template take<A>(static_cast<std::int64_t>(own.size()) * page);
-  for (std::size_t i = 0; i < own.size(); ++i) page_gradient[static_cast<std::size_t>(own[i])] = local + static_cast<std::int64_t>(i) * page;
+  for (std::size_t i = 0; i < own.size(); ++i)
+    page_gradient[static_cast<std::size_t>(own[i])] = local + static_cast<std::int64_t>(i) * page;
   for (std::int64_t l = config_.layers; l-- > 0;) {
     clear(ctx, local, static_cast<std::int64_t>(own.size()) * page);
     for (std::size_t p = 0; p < t.resident_slot_.size(); ++p)
@@ -426,8 +441,8 @@ void decoder<T, Context>::unit_backward(Context& ctx, tape& t, unit_work& u, sco
 
 // The full state of a layer: kept, or run again from its input.
 template <scalar T, execution_context Context>
-auto decoder<T, Context>::recomputed(Context& ctx, unit_work& u, std::int64_t l,
-                                     typename Context::scratch_scope& scope) -> layer_state {
+auto decoder<T, Context>::recomputed(Context& ctx, unit_work& u, std::int64_t l, typename Context::scratch_scope& scope)
+    -> layer_state {
   layer_state s = u.states[static_cast<std::size_t>(l)];
   if (s.mid != nullptr) return s;
   const auto rows = u.rows.rows(), hidden = config_.hidden, qd = config_.heads * config_.head_dim;
@@ -455,8 +470,8 @@ auto decoder<T, Context>::recomputed(Context& ctx, unit_work& u, std::int64_t l,
 }
 
 template <scalar T, execution_context Context>
-void decoder<T, Context>::layer_backward(Context& ctx, tape& t, unit_work& u, std::int64_t l, A* dx, const layer_state& s,
-                                         A* const* page_gradient) {
+void decoder<T, Context>::layer_backward(Context& ctx, tape& t, unit_work& u, std::int64_t l, A* dx,
+                                         const layer_state& s, A* const* page_gradient) {
   const auto& p = layers_[static_cast<std::size_t>(l)];
   const auto rows = u.rows.rows(), hidden = config_.hidden, ffn = config_.ffn, qd = config_.heads * config_.head_dim,
              kd = config_.kv_heads * config_.head_dim, ld = shape_.qkv_columns();
@@ -478,7 +493,8 @@ void decoder<T, Context>::layer_backward(Context& ctx, tape& t, unit_work& u, st
     A* dact = inner.template take<A>(rows * ffn);
     linear_dx(ctx, dstream, weight(p.down), view<A, 2>(dact, {rows, ffn}), false);
     gather_dw(ctx, p.down, dstream, view<const T, 2>(act, {rows, ffn}));
-    const view<A, 2> dgate(inner.template take<A>(rows * ffn), {rows, ffn}), dup(inner.template take<A>(rows * ffn), {rows, ffn});
+    const view<A, 2> dgate(inner.template take<A>(rows * ffn), {rows, ffn}),
+        dup(inner.template take<A>(rows * ffn), {rows, ffn});
     swiglu_dx(ctx, gate, up, view<const A, 2>(dact, {rows, ffn}), dgate, dup);
     linear_dx(ctx, view<const A, 2>(dgate), weight(p.gate), dnormed, false);
     linear_dx(ctx, view<const A, 2>(dup), weight(p.up), dnormed, true);
@@ -496,7 +512,7 @@ void decoder<T, Context>::layer_backward(Context& ctx, tape& t, unit_work& u, st
     gather_dw(ctx, p.o, dstream, view<const T, 2>(s.out, {rows, qd}));
     attention_dx_args<T> a;
     a.forward = attending(l, u.rows, s);
-    a.uses = {u.uses, u.run_list, u.trees};
+    a.uses = {u.uses, u.ranges, u.trees};
     a.dout = dout;
     a.dq = inner.template take<A>(rows * config_.heads * shape_.padded_dim());
     a.page_gradient = page_gradient;

@@ -28,7 +28,8 @@ class page_pool {
     free_.reserve(base_.size());
   }
   std::int32_t take() {
-    if (free_.empty()) reserve(std::max<std::int64_t>(1, std::min<std::int64_t>(64, static_cast<std::int64_t>(base_.size()))));
+    if (free_.empty())
+      reserve(std::max<std::int64_t>(1, std::min<std::int64_t>(64, static_cast<std::int64_t>(base_.size()))));
     const auto p = free_.back();
     free_.pop_back();
     clear(*ctx_, base_[static_cast<std::size_t>(p)], elements_);
@@ -84,13 +85,15 @@ class key_pages {
   struct segment_pages {
     bool open = false;
     std::int32_t parent = -1;
-    std::int64_t start = 0;       // path position of the first token
-    std::int64_t shared = 0;      // leading pages that belong to ancestors
-    std::int64_t copied = 0;      // ancestors' keys in the first own page
+    std::int64_t start = 0;   // path position of the first token
+    std::int64_t shared = 0;  // leading pages that belong to ancestors
+    std::int64_t copied = 0;  // ancestors' keys in the first own page
     std::vector<std::int32_t> pages;
   };
 
-  bool has(std::int32_t s) const { return static_cast<std::size_t>(s) < segments_.size() && segments_[static_cast<std::size_t>(s)].open; }
+  bool has(std::int32_t s) const {
+    return static_cast<std::size_t>(s) < segments_.size() && segments_[static_cast<std::size_t>(s)].open;
+  }
   const segment_pages& operator[](std::int32_t s) const { return segments_[static_cast<std::size_t>(s)]; }
   page_pool<T, Context>& pool() { return *pool_; }
   const page_pool<T, Context>& pool() const { return *pool_; }
@@ -141,7 +144,8 @@ class key_pages {
   void close(std::int32_t s) {
     if (!has(s)) return;
     auto& g = segments_[static_cast<std::size_t>(s)];
-    for (auto i = g.shared; i < static_cast<std::int64_t>(g.pages.size()); ++i) pool_->give(g.pages[static_cast<std::size_t>(i)]);
+    for (auto i = g.shared; i < static_cast<std::int64_t>(g.pages.size()); ++i)
+      pool_->give(g.pages[static_cast<std::size_t>(i)]);
     g = {};
   }
 

@@ -14,10 +14,10 @@ template <class T, class Context>
 struct parameter {
   using A = accumulate_t<T>;
   std::string name;
-  std::int64_t rows = 0;     // 1 for vectors
+  std::int64_t rows = 0;  // 1 for vectors
   std::int64_t columns = 0;
-  bool product = false;      // a product's operand: has a packed copy
-  bool trainable = true;     // false: no gradient, no optimizer state
+  bool product = false;   // a product's operand: has a packed copy
+  bool trainable = true;  // false: no gradient, no optimizer state
   tensor<A, 1, Context> master;
   tensor<T, 1, Context> packed;    // kernel order (products)
   tensor<A, 1, Context> rounded;   // A(T(master)) (vectors)

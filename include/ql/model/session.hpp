@@ -14,8 +14,8 @@
 
 namespace ql::model {
 
-// A finished tree as it was sampled: the training batch. Arrays are indexed as the tree's tokens; log-probs and entropies
-// are those of the sampled tokens, zero elsewhere.
+// A finished tree as it was sampled: the training batch. Arrays are indexed as the tree's tokens; log-probs and
+// entropies are those of the sampled tokens, zero elsewhere.
 template <class A>
 struct rollout {
   token_tree tree;
@@ -34,8 +34,8 @@ struct stop_tokens {
   }
 };
 
-// Ends an answer whose text holds any of some strings. `decode` turns the last tokens into text; only as many tokens are
-// looked at as could hold the longest string.
+// Ends an answer whose text holds any of some strings. `decode` turns the last tokens into text; only as many tokens
+// are looked at as could hold the longest string.
 template <class Decode>
 struct stop_strings {
   std::vector<std::string> strings;
@@ -81,8 +81,9 @@ class session {
   // A further segment that is given, not sampled: a question under a document, an observation after an action.
   std::int32_t add_segment(std::int32_t parent, std::span<const token> tokens, role what = role::prompt) {
     const auto& p = tree_[parent];
-    ql::detail::expects<state_error>(p.start + p.count == 0 || !hidden_of(parent).empty(), "session::add_segment", "parent",
-                                     "a prefilled segment", "segment " + std::to_string(parent) + ", which is sampled");
+    ql::detail::expects<state_error>(p.start + p.count == 0 || !hidden_of(parent).empty(), "session::add_segment",
+                                     "parent", "a prefilled segment",
+                                     "segment " + std::to_string(parent) + ", which is sampled");
     const auto s = tree_.add(parent, tokens, what, false);
     return prefill(s);
   }
@@ -91,9 +92,11 @@ class session {
     fresh();
     const auto& p = tree_[parent];
     ql::detail::expects(capacity >= 1, "session::add_leaf", "capacity", "1 token or more", capacity);
-    ql::detail::expects(p.start + p.count >= 1, "session::add_leaf", "parent", "a path of at least one token", "an empty one");
+    ql::detail::expects(p.start + p.count >= 1, "session::add_leaf", "parent", "a path of at least one token",
+                        "an empty one");
     ql::detail::expects(p.start + p.count + capacity <= policy_->max_context(), "session::add_leaf", "capacity",
-                        "at most max_context - prompt = " + std::to_string(policy_->max_context() - p.start - p.count), capacity);
+                        "at most max_context - prompt = " + std::to_string(policy_->max_context() - p.start - p.count),
+                        capacity);
     ql::detail::expects<state_error>(!hidden_of(parent).empty(), "session::add_leaf", "parent", "a prefilled segment",
                                      "segment " + std::to_string(parent));
     const auto s = tree_.add_growing(parent, capacity);
@@ -115,7 +118,8 @@ class session {
     if (live_.empty()) return 0;
     const auto& d = sampler.distribution();
     if (!distribution_.has_value()) distribution_ = ql::checked(d);
-    ql::detail::expects(*distribution_ == d, "session::step", "sampler", "one distribution for the whole session", "another");
+    ql::detail::expects(*distribution_ == d, "session::step", "sampler", "one distribution for the whole session",
+                        "another");
     advance();
     draw_tokens(sampler, stop);
     return live();
@@ -153,9 +157,9 @@ class session {
 
   void fresh() const {
     if (version_ == policy_->weights_version()) return;  // checked every step: the message is built only when needed
-    ql::detail::fail<state_error>("session", "keys",
-                                  "keys of the current weights (version " + std::to_string(policy_->weights_version()) + ")",
-                                  "keys of version " + std::to_string(version_));
+    ql::detail::fail<state_error>(
+        "session", "keys", "keys of the current weights (version " + std::to_string(policy_->weights_version()) + ")",
+        "keys of version " + std::to_string(version_));
   }
   // Room for everything a decode step touches, so that the loop allocates nothing.
   void reserve(std::int64_t capacity) {
@@ -188,7 +192,8 @@ class session {
     for (std::int64_t i = 0; i < g.count; i += options_.prefill_chunk) {
       const auto n = std::min(options_.prefill_chunk, g.count - i);
       rows_.clear();
-      detail::append_rows(rows_, pages_, s, tree_.ids(s).subspan(static_cast<std::size_t>(i), static_cast<std::size_t>(n)), g.start + i);
+      detail::append_rows(rows_, pages_, s,
+                          tree_.ids(s).subspan(static_cast<std::size_t>(i), static_cast<std::size_t>(n)), g.start + i);
       auto scope = ctx_->scratch();
       A* x = scope.template take<A>(n * hidden);
       policy_->embed_rows(*ctx_, rows_, x);
@@ -271,11 +276,14 @@ class session {
         auto l = live_[static_cast<std::size_t>(first + i)];
         auto row = results_[static_cast<std::size_t>(i)];
         const A* zi = z + i * vocabulary;
-        if (!math::isfinite(row.lse) || !math::isfinite(row.entropy)) [[unlikely]]  // one infinite logit shows in the entropy
-          ql::detail::fail<numeric_error>("session::step", "logits of segment " + std::to_string(l.segment), "finite values",
-                                          "a row with NaN or infinity");
+        if (!math::isfinite(row.lse) || !math::isfinite(row.entropy))
+            [[unlikely]]  // one infinite logit shows in the entropy
+          ql::detail::fail<numeric_error>("session::step", "logits of segment " + std::to_string(l.segment),
+                                          "finite values", "a row with NaN or infinity");
         const auto position = static_cast<std::uint64_t>(tree_[l.segment].start + tree_[l.segment].count);
-        const auto drawn = sampler(logits_row<A>{{zi, static_cast<std::size_t>(vocabulary)}, row.max, row.sum,
+        const auto drawn = sampler(logits_row<A>{{zi, static_cast<std::size_t>(vocabulary)},
+                                                 row.max,
+                                                 row.sum,
                                                  {partial + i * parts, static_cast<std::size_t>(parts)}},
                                    uniform(l.key, position));
         const auto index = static_cast<std::size_t>(tree_.push(l.segment, drawn.id));

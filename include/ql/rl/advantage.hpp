@@ -109,7 +109,7 @@ struct grpo_advantage {
   bool leave_one_out = false;  // mean and std over the others (NeMo-RL's default); an undivided value where std is 0
   single_group single = single_group::reject;
 
-  constexpr void check(rule_book& b) const { b.require(eps > 0, "grpo_advantage.eps", eps, "above 0", "use 1e-6"); }
+  constexpr void validate(rule_book& b) const { b.require(eps > 0, "grpo_advantage.eps", eps, "above 0", "use 1e-6"); }
   template <class T>
   void operator()(const outcome_batch<T>& in, view<T, 1> out) const {
     expects_valid(*this);
@@ -160,7 +160,7 @@ struct batch_std_advantage {
   double eps = 1e-6;
   divisor spread = divisor::sample;
   single_group single = single_group::reject;
-  constexpr void check(rule_book& b) const {
+  constexpr void validate(rule_book& b) const {
     b.require(eps > 0, "batch_std_advantage.eps", eps, "above 0", "use 1e-6");
   }
   template <class T>
@@ -181,7 +181,9 @@ struct task_std_advantage {
   double eps = 1e-6;
   divisor spread = divisor::sample;
   single_group single = single_group::reject;
-  constexpr void check(rule_book& b) const { b.require(eps > 0, "task_std_advantage.eps", eps, "above 0", "use 1e-6"); }
+  constexpr void validate(rule_book& b) const {
+    b.require(eps > 0, "task_std_advantage.eps", eps, "above 0", "use 1e-6");
+  }
   template <class T>
   void operator()(const outcome_batch<T>& in, view<T, 1> out) const {
     expects_valid(*this);
@@ -247,7 +249,9 @@ struct opo_advantage {
 struct gpg_advantage {
   double scale = 1.0;
   single_group single = single_group::reject;
-  constexpr void check(rule_book& b) const { b.require(scale > 0, "gpg_advantage.scale", scale, "above 0", "use 1"); }
+  constexpr void validate(rule_book& b) const {
+    b.require(scale > 0, "gpg_advantage.scale", scale, "above 0", "use 1");
+  }
   template <class T>
   void operator()(const outcome_batch<T>& in, view<T, 1> out) const {
     expects_valid(*this);
@@ -264,7 +268,7 @@ struct gpg_advantage {
 struct pass_at_k_advantage {
   double eps = 1e-6;
   bool normalise = true;
-  constexpr void check(rule_book& b) const {
+  constexpr void validate(rule_book& b) const {
     b.require(eps > 0, "pass_at_k_advantage.eps", eps, "above 0", "use 1e-6");
   }
   template <class T>
@@ -291,7 +295,9 @@ struct pass_at_k_advantage {
 struct max_rl_advantage {
   double eps = 1e-6;
   single_group single = single_group::reject;
-  constexpr void check(rule_book& b) const { b.require(eps > 0, "max_rl_advantage.eps", eps, "above 0", "use 1e-6"); }
+  constexpr void validate(rule_book& b) const {
+    b.require(eps > 0, "max_rl_advantage.eps", eps, "above 0", "use 1e-6");
+  }
   template <class T>
   void operator()(const outcome_batch<T>& in, view<T, 1> out) const {
     expects_valid(*this);

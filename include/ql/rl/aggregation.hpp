@@ -65,7 +65,7 @@ struct sequence_mean_token_sum {
 struct sequence_mean_token_sum_norm {
   double horizon;  // no default
   static constexpr bool split_invariant = true;
-  constexpr void check(rule_book& r) const {
+  constexpr void validate(rule_book& r) const {
     r.require(horizon > 0, "sequence_mean_token_sum_norm.horizon", horizon, "above 0",
               "use the longest answer allowed");
   }

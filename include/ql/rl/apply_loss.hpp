@@ -159,7 +159,7 @@ sequence_term<sums_of<Loss>> sum_sequence(const Loss& loss, const term_source<T>
                                           std::int64_t begin, std::int64_t end, std::int64_t count) {
   sequence_term<sums_of<Loss>> s;
   s.count = count;
-  if constexpr (sums_of<Loss> > 0) {
+  if constexpr (sums_of < Loss >> 0) {
     for (std::int64_t t = begin; t < end; ++t) {
       if (mask != nullptr && mask[t] == 0) continue;
       const auto c = contribution_of(loss, source.template at<Loss::reads, PerToken>(t));

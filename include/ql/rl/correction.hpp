@@ -53,7 +53,7 @@ struct token_tis {
   double floor = 0.0;
   static constexpr input reads = input::old | input::rollout;
   static constexpr int sums = 0;
-  constexpr void check(rule_book& b) const {
+  constexpr void validate(rule_book& b) const {
     b.require(floor >= 0 && floor <= 1, "token_tis.floor", floor, "in [0, 1]", "use 0");
   }
   template <class T>
@@ -66,7 +66,7 @@ struct token_mask {
   double low = 0.5, high = 5.0;
   static constexpr input reads = input::old | input::rollout;
   static constexpr int sums = 0;
-  constexpr void check(rule_book& b) const {
+  constexpr void validate(rule_book& b) const {
     detail::check_interval(b, "token_mask.low", low, "token_mask.high", high);
   }
   template <class T>
@@ -94,7 +94,7 @@ struct sequence_mask {
   double low = 0.5, high = 2.0;
   static constexpr input reads = input::old | input::rollout;
   static constexpr int sums = 1;
-  constexpr void check(rule_book& b) const {
+  constexpr void validate(rule_book& b) const {
     detail::check_interval(b, "sequence_mask.low", low, "sequence_mask.high", high);
   }
   template <class T>
@@ -114,7 +114,7 @@ struct geometric_rejection {
   bool raw_weights = false;
   static constexpr input reads = input::old | input::rollout;
   static constexpr int sums = 1;
-  constexpr void check(rule_book& b) const {
+  constexpr void validate(rule_book& b) const {
     detail::check_interval(b, "geometric_rejection.low", low, "geometric_rejection.high", high);
   }
   template <class T>
@@ -132,7 +132,7 @@ struct off_policy_sequence_mask {
   double delta = 0.5;
   static constexpr input reads = input::logp | input::rollout | input::advantage;
   static constexpr int sums = 1;
-  constexpr void check(rule_book& b) const {
+  constexpr void validate(rule_book& b) const {
     b.require(delta > 0, "off_policy_sequence_mask.delta", delta, "above 0", "use 0.5");
   }
   template <class T>
@@ -149,7 +149,7 @@ struct k3_rejection {
   double threshold = 0.01;
   static constexpr input reads = input::old | input::rollout;
   static constexpr int sums = 1;
-  constexpr void check(rule_book& b) const {
+  constexpr void validate(rule_book& b) const {
     b.require(threshold > 0, "k3_rejection.threshold", threshold, "above 0", "use 0.01");
   }
   template <class T>
@@ -176,9 +176,9 @@ struct corrected {
   static constexpr bool sequence_constant_advantage = needs_sequence_advantage<Loss>;
   static constexpr bool exact_gradient = has_exact_gradient<Loss>;
 
-  constexpr void check(rule_book& b) const {
-    if constexpr (checked<Loss>) loss.check(b);
-    if constexpr (checked<Correction>) by.check(b);
+  constexpr void validate(rule_book& b) const {
+    if constexpr (checked<Loss>) loss.validate(b);
+    if constexpr (checked<Correction>) by.validate(b);
   }
   template <class T>
   QL_HD constexpr std::array<T, static_cast<std::size_t>(sums)> contribution(const token_term<T>& t) const {

@@ -47,7 +47,7 @@ std::vector<double> covariances(std::string_view who, view<const T, 1> advantage
 // the key alone.
 struct clip_cov {
   double share = 2e-4, low = 1.0, high = 5.0;
-  constexpr void check(rule_book& b) const {
+  constexpr void validate(rule_book& b) const {
     b.require(share > 0 && share <= 1, "clip_cov.share", share, "in (0, 1]", "use 2e-4");
     b.require(low < high, "clip_cov.low", low, "below high", "use 1 and 5");
   }
@@ -82,7 +82,7 @@ struct clip_cov {
 // KL-Cov: the share of loss tokens (at least one) with the greatest covariance; ties by lower index.
 struct kl_cov {
   double share = 2e-4;
-  constexpr void check(rule_book& b) const {
+  constexpr void validate(rule_book& b) const {
     b.require(share > 0 && share <= 1, "kl_cov.share", share, "in (0, 1]", "use 2e-4");
   }
   template <class T>

@@ -27,8 +27,8 @@ struct entropy_bonus {
   static constexpr bool sequence_constant_advantage = needs_sequence_advantage<Loss>;
   static constexpr bool exact_gradient = has_exact_gradient<Loss>;
 
-  constexpr void check(rule_book& b) const {
-    if constexpr (checked<Loss>) loss.check(b);
+  constexpr void validate(rule_book& b) const {
+    if constexpr (checked<Loss>) loss.validate(b);
     b.require(math::isfinite(coefficient), "entropy_bonus.coefficient", coefficient, "finite", "use 0.001");
   }
   template <class T>
@@ -63,7 +63,7 @@ struct adaptive_entropy {
     double coefficient = 0.0;
     friend constexpr bool operator==(const state&, const state&) = default;
   };
-  constexpr void check(rule_book& b) const {
+  constexpr void validate(rule_book& b) const {
     b.require(target >= 0, "adaptive_entropy.target", target, "at least 0", "use 0.2");
     b.require(delta > 0, "adaptive_entropy.delta", delta, "above 0", "use 0.005");
     b.require(lowest <= highest, "adaptive_entropy.lowest", lowest, "at most highest", "use 0 and 1");
@@ -88,8 +88,8 @@ struct negative_clip_token {
   static constexpr bool sequence_constant_advantage = needs_sequence_advantage<Loss>;
   static constexpr bool exact_gradient = has_exact_gradient<Loss>;
 
-  constexpr void check(rule_book& b) const {
-    if constexpr (checked<Loss>) loss.check(b);
+  constexpr void validate(rule_book& b) const {
+    if constexpr (checked<Loss>) loss.validate(b);
     b.require(threshold >= 0, "negative_clip_token.threshold", threshold, "at least 0", "an entropy in nats");
   }
   template <class T>
@@ -130,8 +130,8 @@ struct negative_clip_sequence {
   static constexpr bool sequence_constant_advantage = needs_sequence_advantage<Loss>;
   static constexpr bool exact_gradient = has_exact_gradient<Loss>;
 
-  constexpr void check(rule_book& b) const {
-    if constexpr (checked<Loss>) loss.check(b);
+  constexpr void validate(rule_book& b) const {
+    if constexpr (checked<Loss>) loss.validate(b);
     b.require(threshold >= 0, "negative_clip_sequence.threshold", threshold, "at least 0", "an entropy in nats");
   }
   template <class T>
@@ -160,8 +160,8 @@ struct negatives_masked {
   static constexpr bool sequence_constant_advantage = needs_sequence_advantage<Loss>;
   static constexpr bool exact_gradient = has_exact_gradient<Loss>;
 
-  constexpr void check(rule_book& b) const {
-    if constexpr (checked<Loss>) loss.check(b);
+  constexpr void validate(rule_book& b) const {
+    if constexpr (checked<Loss>) loss.validate(b);
   }
   template <class T>
   QL_HD constexpr std::array<T, static_cast<std::size_t>(sums)> contribution(const token_term<T>& t) const {
@@ -194,7 +194,7 @@ struct aepo {
     bool masked = false;
     friend constexpr bool operator==(const state&, const state&) = default;
   };
-  constexpr void check(rule_book& b) const {
+  constexpr void validate(rule_book& b) const {
     b.require(low >= 0, "aepo.low", low, "at least 0", "an entropy in nats");
     b.require(low < high, "aepo.high", high, "above low", "two thresholds make the hysteresis");
   }

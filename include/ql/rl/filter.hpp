@@ -85,7 +85,7 @@ struct refill {
     train,   // target reached: train on the first `target` kept groups
     give_up  // rounds are used up: train on what there is (kept may be 0)
   };
-  constexpr void check(rule_book& b) const {
+  constexpr void validate(rule_book& b) const {
     b.require(target > 0, "refill.target", static_cast<double>(target), "above 0", "groups in a training batch");
     b.require(rounds >= 0, "refill.rounds", static_cast<double>(rounds), "at least 0", "use 10, or 0 for no limit");
   }

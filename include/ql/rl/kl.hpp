@@ -37,7 +37,7 @@ struct k2 {
 struct k3 {
   double input_limit = unlimited, output_limit = unlimited;
   static constexpr input reads = input::logp | input::ref;
-  constexpr void check(rule_book& b) const {
+  constexpr void validate(rule_book& b) const {
     b.require(input_limit > 0, "k3.input_limit", input_limit, "above 0", "use 20 or unlimited");
     b.require(output_limit > 0, "k3.output_limit", output_limit, "above 0", "use 10 or unlimited");
   }
@@ -131,9 +131,9 @@ struct kl_penalized {
   static constexpr bool sequence_constant_advantage = needs_sequence_advantage<Loss>;
   static constexpr bool exact_gradient = has_exact_gradient<Loss> && has_exact_gradient<Kl>;
 
-  constexpr void check(rule_book& b) const {
-    if constexpr (checked<Loss>) loss.check(b);
-    if constexpr (checked<Kl>) kl.check(b);
+  constexpr void validate(rule_book& b) const {
+    if constexpr (checked<Loss>) loss.validate(b);
+    if constexpr (checked<Kl>) kl.validate(b);
     b.require(coefficient > 0, "kl_penalized.coefficient", coefficient, "above 0",
               "drop the penalty: with 0 the reference policy is loaded and run for nothing");
   }
@@ -166,7 +166,7 @@ kl_penalized(Loss, Kl, double) -> kl_penalized<Loss, Kl>;
 // reward (arXiv 1909.08593, section 2.2). The coefficient is the caller's state.
 struct adaptive_kl {
   double target = 0.1, horizon = 10000;
-  constexpr void check(rule_book& b) const {
+  constexpr void validate(rule_book& b) const {
     b.require(target > 0, "adaptive_kl.target", target, "above 0", "use 0.1");
     b.require(horizon > 0, "adaptive_kl.horizon", horizon, "above 0", "use 10000");
   }

@@ -19,7 +19,7 @@ namespace ql::rl {
 struct overlong_penalty {
   std::int64_t longest, cache;
   double factor = 1.0;
-  constexpr void check(rule_book& b) const {
+  constexpr void validate(rule_book& b) const {
     b.require(longest > 0, "overlong_penalty.longest", static_cast<double>(longest), "above 0", "the answer's cap");
     b.require(cache > 0 && cache <= longest, "overlong_penalty.cache", static_cast<double>(cache), "in [1, longest]",
               "use a tenth of longest");
@@ -47,7 +47,7 @@ inline void overlong_filter(view<const std::int64_t, 1> offsets, view<const std:
 // ProRL's stop-properly: a truncated answer's reward times `coefficient`, or `constant` instead where that is below 0.
 struct stop_properly {
   double coefficient = 0.0, constant = 0.0;
-  constexpr void check(rule_book& b) const {
+  constexpr void validate(rule_book& b) const {
     b.require(coefficient >= 0 && coefficient <= 1, "stop_properly.coefficient", coefficient, "in [0, 1]", "use 0");
     b.require(constant <= 0, "stop_properly.constant", constant, "at most 0", "use 0 to multiply instead");
   }

@@ -74,7 +74,7 @@ struct adamw {
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0.0;
 
   friend constexpr bool operator==(const adamw&, const adamw&) = default;
-  constexpr void check(rule_book& r) const {
+  constexpr void validate(rule_book& r) const {
     r.require(beta1 >= 0 && beta1 < 1, "adamw.beta1", beta1, "in [0, 1)", "use 0.9");
     r.require(beta2 >= 0 && beta2 < 1, "adamw.beta2", beta2, "in [0, 1)", "use 0.999");
     r.require(eps > 0, "adamw.eps", eps, "above 0", "use 1e-8");
@@ -156,7 +156,7 @@ struct sgd {
   bool nesterov = false;
 
   friend constexpr bool operator==(const sgd&, const sgd&) = default;
-  constexpr void check(rule_book& r) const {
+  constexpr void validate(rule_book& r) const {
     r.require(momentum >= 0 && momentum < 1, "sgd.momentum", momentum, "in [0, 1)", "use 0 or 0.9");
     r.require(weight_decay >= 0, "sgd.weight_decay", weight_decay, "at least 0", "use 0");
     r.require(!nesterov || momentum > 0, "sgd.nesterov", 1, "only with momentum above 0", "set momentum = 0.9");

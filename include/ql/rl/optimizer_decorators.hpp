@@ -24,8 +24,8 @@ struct averaged {
   O inner;
   double decay = 0.999;
 
-  constexpr void check(rule_book& b) const {
-    if constexpr (checked<O>) inner.check(b);
+  constexpr void validate(rule_book& b) const {
+    if constexpr (checked<O>) inner.validate(b);
     b.require(decay >= 0 && decay < 1, "averaged.decay", decay, "in [0, 1)", "use 0.999");
   }
   template <class T, execution_context C>
@@ -67,8 +67,8 @@ struct accumulated {
   O inner;
   std::int64_t every;
 
-  constexpr void check(rule_book& b) const {
-    if constexpr (checked<O>) inner.check(b);
+  constexpr void validate(rule_book& b) const {
+    if constexpr (checked<O>) inner.validate(b);
     b.require(every >= 1, "accumulated.every", static_cast<double>(every), "at least 1",
               "the micro-batches of an update");
   }

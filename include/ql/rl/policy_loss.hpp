@@ -83,7 +83,7 @@ struct sft {
 struct ratio_loss {
   double log_ratio_limit = unlimited;
   static constexpr input reads = input::logp | input::old | input::advantage;
-  constexpr void check(rule_book& b) const {
+  constexpr void validate(rule_book& b) const {
     b.require(log_ratio_limit > 0, "ratio_loss.log_ratio_limit", log_ratio_limit, "above 0", "use 20 or unlimited");
   }
   template <class T>
@@ -99,7 +99,7 @@ struct ratio_loss {
 struct clip {
   double low = 0.2, high = 0.2, log_ratio_limit = unlimited;
   static constexpr input reads = input::logp | input::old | input::advantage;
-  constexpr void check(rule_book& b) const {
+  constexpr void validate(rule_book& b) const {
     detail::check_widths(b, "clip.low", low, "clip.high", high);
     b.require(log_ratio_limit > 0, "clip.log_ratio_limit", log_ratio_limit, "above 0", "use 20 or unlimited");
   }
@@ -116,7 +116,7 @@ inline constexpr clip clip_higher{.low = 0.2, .high = 0.28};
 struct dual_clip {
   double low = 0.2, high = 0.2, c = 3.0, log_ratio_limit = unlimited;
   static constexpr input reads = input::logp | input::old | input::advantage;
-  constexpr void check(rule_book& b) const {
+  constexpr void validate(rule_book& b) const {
     detail::check_widths(b, "dual_clip.low", low, "dual_clip.high", high);
     b.require(c > 1, "dual_clip.c", c, "above 1", "use 3, or clip{} for none");
     b.require(log_ratio_limit > 0, "dual_clip.log_ratio_limit", log_ratio_limit, "above 0", "use 20 or unlimited");
@@ -137,7 +137,7 @@ struct two_sided_clip {
   double low = 0.2, high = 0.2;
   ratio_cap cap{4.0};
   static constexpr input reads = input::logp | input::old | input::advantage;
-  constexpr void check(rule_book& b) const {
+  constexpr void validate(rule_book& b) const {
     detail::check_widths(b, "two_sided_clip.low", low, "two_sided_clip.high", high);
     b.require(cap.value > 1.0 + high, "two_sided_clip.cap", cap.value, "above 1 + high", "use 4");
   }
@@ -157,7 +157,7 @@ struct cispo {
   ratio_cap cap{5.0};
   static constexpr input reads = input::logp | input::old | input::advantage;
   static constexpr bool exact_gradient = false;
-  constexpr void check(rule_book& b) const {
+  constexpr void validate(rule_book& b) const {
     b.require(floor >= 0 && floor <= 1, "cispo.floor", floor, "in [0, 1]", "use 0 for no lower bound");
   }
   template <class T>
@@ -193,7 +193,7 @@ struct gspo {
   static constexpr int sums = 1;
   using required_aggregation = sequence_mean_token_mean;
   static constexpr bool sequence_constant_advantage = true;
-  constexpr void check(rule_book& b) const {
+  constexpr void validate(rule_book& b) const {
     detail::check_widths(b, "gspo.low", low, "gspo.high", high);
     b.require(allow_wide || low <= 0.05, "gspo.low", low, "at most 0.05 for a sequence ratio",
               "use 3e-4, or say allow_wide");
@@ -223,8 +223,8 @@ struct gspo_token {
   static constexpr int sums = 1;
   static constexpr bool exact_gradient = false;
   using required_aggregation = sequence_mean_token_mean;
-  constexpr void check(rule_book& b) const {
-    gspo{.low = low, .high = high, .allow_wide = allow_wide, .log_ratio_limit = log_ratio_limit}.check(b);
+  constexpr void validate(rule_book& b) const {
+    gspo{.low = low, .high = high, .allow_wide = allow_wide, .log_ratio_limit = log_ratio_limit}.validate(b);
   }
   template <class T>
   QL_HD constexpr std::array<T, 1> contribution(const token_term<T>& t) const {
@@ -243,7 +243,7 @@ struct luspo {
   static constexpr int sums = 1;
   using required_aggregation = sequence_mean_token_mean;
   static constexpr bool sequence_constant_advantage = true;
-  constexpr void check(rule_book& b) const { inner.check(b); }
+  constexpr void validate(rule_book& b) const { inner.validate(b); }
   template <class T>
   QL_HD constexpr std::array<T, 1> contribution(const token_term<T>& t) const {
     return inner.contribution(t);
@@ -263,7 +263,7 @@ struct gmpo {
   static constexpr int sums = 1;
   using required_aggregation = sequence_mean_token_mean;
   static constexpr bool sequence_constant_advantage = true;
-  constexpr void check(rule_book& b) const {
+  constexpr void validate(rule_book& b) const {
     b.require(low >= 0, "gmpo.low", low, "at least 0", "use 0.4");
     b.require(high >= 0, "gmpo.high", high, "at least 0", "use 0.4");
   }
@@ -288,7 +288,7 @@ struct sapo {
   double tau_positive = 1.0, tau_negative = 1.05;
   static constexpr input reads = input::logp | input::old | input::advantage;
   using required_aggregation = sequence_mean_token_mean;
-  constexpr void check(rule_book& b) const {
+  constexpr void validate(rule_book& b) const {
     b.require(tau_positive > 0, "sapo.tau_positive", tau_positive, "above 0", "use 1");
     b.require(tau_negative > 0, "sapo.tau_negative", tau_negative, "above 0", "use 1.05");
   }
@@ -310,7 +310,7 @@ struct dppo_tv {
   ratio_cap cap{20.0};
   static constexpr input reads = input::logp | input::old | input::advantage;
   static constexpr bool exact_gradient = false;
-  constexpr void check(rule_book& b) const {
+  constexpr void validate(rule_book& b) const {
     b.require(delta > 0 && delta <= 1, "dppo_tv.delta", delta, "in (0, 1]", "use 0.2");
   }
   template <class T>
@@ -337,7 +337,7 @@ struct dppo_kl {
   ratio_cap cap{20.0};
   static constexpr input reads = input::logp | input::old | input::advantage;
   static constexpr bool exact_gradient = false;
-  constexpr void check(rule_book& b) const {
+  constexpr void validate(rule_book& b) const {
     b.require(delta > 0, "dppo_kl.delta", delta, "above 0", "use 0.2");
     b.require(eps > 0, "dppo_kl.eps", eps, "above 0", "use 1e-8");
   }
@@ -365,7 +365,7 @@ struct dppo_kl {
 struct squared_log_ratio {
   double tau;  // no default: the papers' scales differ (0.1 is common)
   static constexpr input reads = input::logp | input::old | input::advantage;
-  constexpr void check(rule_book& b) const {
+  constexpr void validate(rule_book& b) const {
     b.require(tau >= 0, "squared_log_ratio.tau", tau, "at least 0", "use 0.1");
   }
   template <class T>

@@ -41,7 +41,7 @@ QL_HD constexpr margin_loss<T> minus_log_sigmoid(T x) {
 // -(1 - s) log sigmoid(beta z) - s log sigmoid(-beta z).
 struct dpo {
   double beta = 0.1, smoothing = 0.0;
-  constexpr void check(rule_book& b) const {
+  constexpr void validate(rule_book& b) const {
     b.require(beta > 0, "dpo.beta", beta, "above 0", "use 0.1");
     b.require(smoothing >= 0 && smoothing < 0.5, "dpo.smoothing", smoothing, "in [0, 0.5)", "use 0");
   }
@@ -55,7 +55,7 @@ struct dpo {
 // (z - 1 / (2 beta))^2, arXiv 2310.12036.
 struct ipo {
   double beta = 0.1;
-  constexpr void check(rule_book& b) const { b.require(beta > 0, "ipo.beta", beta, "above 0", "use 0.1"); }
+  constexpr void validate(rule_book& b) const { b.require(beta > 0, "ipo.beta", beta, "above 0", "use 0.1"); }
   template <class T>
   QL_HD constexpr margin_loss<T> operator()(T z) const {
     const T gap = z - static_cast<T>(0.5 / beta);
@@ -65,7 +65,9 @@ struct ipo {
 // max(0, 1 - beta z), arXiv 2305.10425.
 struct hinge_preference {
   double beta = 0.1;
-  constexpr void check(rule_book& b) const { b.require(beta > 0, "hinge_preference.beta", beta, "above 0", "use 0.1"); }
+  constexpr void validate(rule_book& b) const {
+    b.require(beta > 0, "hinge_preference.beta", beta, "above 0", "use 0.1");
+  }
   template <class T>
   QL_HD constexpr margin_loss<T> operator()(T z) const {
     const T k = static_cast<T>(beta), v = math::fma(-k, z, T(1));

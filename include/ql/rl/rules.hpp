@@ -43,13 +43,13 @@ class rule_book {
 
 // A component with rules of its own.
 template <class X>
-concept checked = requires(const X& x, rule_book& r) { x.check(r); };
+concept checked = requires(const X& x, rule_book& r) { x.validate(r); };
 
 // The rules that x breaks; a component without rules breaks none.
 template <class X>
 constexpr rule_book broken_rules(const X& x) {
   rule_book r;
-  if constexpr (checked<X>) x.check(r);
+  if constexpr (checked<X>) x.validate(r);
   return r;
 }
 

@@ -40,7 +40,7 @@ constexpr void check_total(rule_book& b, std::int64_t warmup, std::int64_t total
 struct constant_schedule {
   double rate;
   std::int64_t warmup = 0;
-  constexpr void check(rule_book& b) const { detail::check_schedule(b, rate, warmup); }
+  constexpr void validate(rule_book& b) const { detail::check_schedule(b, rate, warmup); }
   constexpr double operator()(std::int64_t step) const { return rate * detail::warm(step, warmup); }
 };
 
@@ -49,7 +49,7 @@ struct linear_schedule {
   double rate;
   std::int64_t warmup, total;
   double floor = 0.0;
-  constexpr void check(rule_book& b) const {
+  constexpr void validate(rule_book& b) const {
     detail::check_schedule(b, rate, warmup);
     detail::check_total(b, warmup, total, floor);
   }
@@ -64,7 +64,7 @@ struct cosine_schedule {
   double rate;
   std::int64_t warmup, total;
   double floor = 0.0;
-  constexpr void check(rule_book& b) const {
+  constexpr void validate(rule_book& b) const {
     detail::check_schedule(b, rate, warmup);
     detail::check_total(b, warmup, total, floor);
   }
@@ -80,7 +80,7 @@ struct wsd_schedule {
   double rate;
   std::int64_t warmup, total, decay;
   double floor = 0.0;
-  constexpr void check(rule_book& b) const {
+  constexpr void validate(rule_book& b) const {
     detail::check_schedule(b, rate, warmup);
     detail::check_total(b, warmup, total, floor);
     b.require(decay >= 0 && decay <= total - warmup, "schedule.decay", static_cast<double>(decay),

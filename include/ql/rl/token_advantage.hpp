@@ -86,7 +86,7 @@ struct whiten {
   bool floor = false;  // sqrt(max(var, eps)) instead of sqrt(var + eps) (OpenRLHF, NeMo-RL)
   bool centre = true;
 
-  constexpr void check(rule_book& b) const { b.require(eps > 0, "whiten.eps", eps, "above 0", "use 1e-8"); }
+  constexpr void validate(rule_book& b) const { b.require(eps > 0, "whiten.eps", eps, "above 0", "use 1e-8"); }
   template <class T>
   void operator()(view<T, 1> a, view<const std::uint8_t, 1> mask = {}) const {
     expects_valid(*this);
@@ -121,9 +121,9 @@ void broadcast_to_tokens(view<const std::int64_t, 1> offsets, view<const std::ui
 struct reinforce_pp {
   double gamma = 1.0;
   whiten normalise{};
-  constexpr void check(rule_book& b) const {
+  constexpr void validate(rule_book& b) const {
     b.require(gamma > 0 && gamma <= 1, "reinforce_pp.gamma", gamma, "in (0, 1]", "use 1");
-    normalise.check(b);
+    normalise.validate(b);
   }
   template <class T>
   void operator()(const reward_batch<T>& b, view<T, 1> out) const {
@@ -137,7 +137,7 @@ struct reinforce_pp {
 struct reinforce_pp_baseline {
   whiten normalise{};
   single_group single = single_group::reject;
-  constexpr void check(rule_book& b) const { normalise.check(b); }
+  constexpr void validate(rule_book& b) const { normalise.validate(b); }
   template <class T>
   void operator()(const outcome_batch<T>& in, view<const std::int64_t, 1> offsets, view<const std::uint8_t, 1> mask,
                   view<T, 1> out) const {
@@ -153,7 +153,7 @@ struct reinforce_pp_baseline {
 // arXiv 1506.02438. Masked tokens carry both through. `returns` = A + V may be empty. Not whitened.
 struct gae {
   double gamma = 1.0, lambda = 1.0;  // lambda 1: verl, OpenRLHF; 0.95: TRL
-  constexpr void check(rule_book& b) const {
+  constexpr void validate(rule_book& b) const {
     b.require(gamma >= 0 && gamma <= 1, "gae.gamma", gamma, "in [0, 1]", "use 1");
     b.require(lambda >= 0 && lambda <= 1, "gae.lambda", lambda, "in [0, 1]", "use 1 or 0.95");
   }
@@ -192,7 +192,7 @@ struct gae {
 // value targets use a lambda of their own.
 struct vapo_gae {
   double gamma = 1.0, alpha = 0.05, value_lambda = 1.0;
-  constexpr void check(rule_book& b) const {
+  constexpr void validate(rule_book& b) const {
     b.require(gamma >= 0 && gamma <= 1, "vapo_gae.gamma", gamma, "in [0, 1]", "use 1");
     b.require(alpha > 0, "vapo_gae.alpha", alpha, "above 0", "use 0.05");
     b.require(value_lambda >= 0 && value_lambda <= 1, "vapo_gae.value_lambda", value_lambda, "in [0, 1]", "use 1");

@@ -140,7 +140,7 @@ concept policy_loss = pointwise_loss<L, T> || sequence_loss<L, T>;
 template <class L, class T>
   requires policy_loss<L, T>
 QL_HD constexpr loss_and_grad<T> evaluate(const L& l, const token_term<T>& t, const sequence_term<sums_of<L>>& s) {
-  if constexpr (sums_of<L> > 0) {
+  if constexpr (sums_of < L >> 0) {
     return l(t, s);
   } else {
     return l(t);
@@ -149,7 +149,7 @@ QL_HD constexpr loss_and_grad<T> evaluate(const L& l, const token_term<T>& t, co
 template <class L, class T>
 QL_HD constexpr std::array<T, static_cast<std::size_t>(sums_of<L>)> contribution_of(const L& l,
                                                                                     const token_term<T>& t) {
-  if constexpr (sums_of<L> > 0) {
+  if constexpr (sums_of < L >> 0) {
     return l.contribution(t);
   } else {
     return {};

@@ -23,7 +23,7 @@ struct distribution {
   double temperature = 1.0;
   std::int32_t top_k = 0;  // 0 = all
   double top_p = 1.0;
-  double min_p = 0.0;      // relative to the largest probability
+  double min_p = 0.0;  // relative to the largest probability
   support_rule rule = support_rule::untruncated;
 
   bool truncated() const { return top_k > 0 || top_p < 1.0 || min_p > 0.0; }
@@ -49,7 +49,8 @@ struct frozen_support {
   std::span<const token> of(std::int64_t i) const {
     const auto at = static_cast<std::size_t>(i);
     if (at + 1 >= first.size()) return {};
-    return std::span(ids).subspan(static_cast<std::size_t>(first[at]), static_cast<std::size_t>(first[at + 1] - first[at]));
+    return std::span(ids).subspan(static_cast<std::size_t>(first[at]),
+                                  static_cast<std::size_t>(first[at + 1] - first[at]));
   }
 };
 
@@ -59,7 +60,8 @@ struct logits_row {
   std::span<const A> z;
   A max = 0;
   A sum = 0;  // of exp(z - max)
-  std::span<const A> partial = {};  // of exp(z - max) over 16 entries each (lanes i and i + 8, + 4, + 2, + 1); may be empty
+  std::span<const A> partial =
+      {};  // of exp(z - max) over 16 entries each (lanes i and i + 8, + 4, + 2, + 1); may be empty
 };
 
 }  // namespace ql

@@ -12,7 +12,7 @@ namespace ql {
 // units. Weight gradients chain along a lane, lanes fold in index order. A function of the tree and these two numbers
 // alone: threads, micro-batches and ranks split between units, and change nothing.
 struct lane_options {
-  std::int32_t lanes = 8;          // the number of ranks must divide it
+  std::int32_t lanes = 8;           // the number of ranks must divide it
   std::int64_t unit_tokens = 1024;  // small trees share a unit up to this many tokens; larger trees are cut into units
 
   friend bool operator==(const lane_options&, const lane_options&) = default;
@@ -22,7 +22,7 @@ struct lane_options {
 struct lane_unit {
   std::int32_t lane = 0;
   std::int64_t tokens = 0;
-  bool ends_tree = true;  // the next unit belongs to other trees: micro-batches may be cut here
+  bool ends_tree = true;               // the next unit belongs to other trees: micro-batches may be cut here
   std::vector<std::int32_t> segments;  // ascending
 };
 
@@ -100,7 +100,8 @@ lane_plan plan_lanes(const Tree& tree, lane_options o = {}) {
     for (auto t : members) {
       const auto& tr = trees[t];
       if (tr.tokens <= o.unit_tokens) {
-        if (!open || plan.units.back().tokens + tr.tokens > o.unit_tokens) plan.units.push_back({.lane = l, .segments = {}});
+        if (!open || plan.units.back().tokens + tr.tokens > o.unit_tokens)
+          plan.units.push_back({.lane = l, .segments = {}});
         auto& u = plan.units.back();
         u.tokens += tr.tokens;
         u.segments.insert(u.segments.end(), tr.segments.begin(), tr.segments.end());

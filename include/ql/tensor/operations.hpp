@@ -41,13 +41,13 @@ inline constexpr operation<column_sum_op> column_sum{};
 
 // ---- rows
 
-struct embed_op {};      // (ctx, ids[m], matrix, x[m, k] of A)               writes T(W[id])
-struct embed_dw_op {};   // (ctx, ids[m], dx[m, k], dw[n, k])                 dw[id] += dx, rows in order
-struct rms_norm_op {};   // (ctx, x[m, n] of A, w[n], eps, y[m, n] of T, rstd[m])
+struct embed_op {};        // (ctx, ids[m], matrix, x[m, k] of A)               writes T(W[id])
+struct embed_dw_op {};     // (ctx, ids[m], dx[m, k], dw[n, k])                 dw[id] += dx, rows in order
+struct rms_norm_op {};     // (ctx, x[m, n] of A, w[n], eps, y[m, n] of T, rstd[m])
 struct rms_norm_dx_op {};  // (ctx, dy, x, w, rstd, dx of A)                  dx += gradient
 struct rms_norm_dw_op {};  // (ctx, dy, x, rstd, dw)                          chained
-struct swiglu_op {};     // (ctx, gate[m, n] of T, up of T, y of T)           silu(gate) * up
-struct swiglu_dx_op {};  // (ctx, gate, up, dy of A, dgate of A, dup of A)    writes
+struct swiglu_op {};       // (ctx, gate[m, n] of T, up of T, y of T)           silu(gate) * up
+struct swiglu_dx_op {};    // (ctx, gate, up, dy of A, dgate of A, dup of A)    writes
 struct gather_rows_op {};  // (ctx, x[., k], rows[m], k, y[m, k])            writes x[row], any type
 inline constexpr operation<gather_rows_op> gather_rows{};
 inline constexpr operation<embed_op> embed{};
@@ -90,16 +90,21 @@ struct row_places {
   const std::int32_t* pages = nullptr;
 };
 
+// Consecutive runs.
+struct run_range {
+  std::int32_t first = 0;
+  std::int32_t count = 0;
+};
 // Which runs see which page, by ascending block within each tree: the order of attention's gradients.
 struct page_use {
   std::int32_t page = 0;
   std::int32_t block = 0;
-  std::int32_t first = 0;  // its runs: run_list[first, first + count)
+  std::int32_t first = 0;  // its runs: ranges[first, first + count)
   std::int32_t count = 0;
 };
 struct page_uses {
   std::span<const page_use> uses;
-  std::span<const std::int32_t> run_list;
+  std::span<const run_range> ranges;
   std::span<const std::int32_t> trees;  // uses[trees[i], trees[i + 1]) belong to tree i
 };
 
@@ -108,14 +113,14 @@ struct rotary_args {
   using A = accumulate_t<T>;
   attention_shape shape;
   row_places places;
-  const A* qkv = nullptr;  // (rows, qkv_columns): queries, keys, values
+  const A* qkv = nullptr;     // (rows, qkv_columns): queries, keys, values
   const A* q_norm = nullptr;  // (head_dim) or null
   const A* k_norm = nullptr;
   A eps = 0;
   const A* cosine = nullptr;  // (positions, head_dim / 2)
   const A* sine = nullptr;
-  T* q = nullptr;       // (rows, heads * head_dim)
-  A* rstd = nullptr;    // (rows, heads + kv_heads) when normalised
+  T* q = nullptr;                 // (rows, heads * head_dim)
+  A* rstd = nullptr;              // (rows, heads + kv_heads) when normalised
   T* const* page_base = nullptr;  // [page] + layer_offset: this layer's keys and values
   std::int64_t layer_offset = 0;
 };
@@ -155,10 +160,10 @@ template <class T>
 struct rotary_dx_args {
   using A = accumulate_t<T>;
   rotary_args<T> forward;
-  const A* dq = nullptr;               // as attention_dx wrote it
+  const A* dq = nullptr;  // as attention_dx wrote it
   A* const* page_gradient = nullptr;
-  A* dqkv = nullptr;                   // written; (rows, qkv_columns)
-  A* dq_norm = nullptr;                // chained; null without normalisation or where frozen
+  A* dqkv = nullptr;     // written; (rows, qkv_columns)
+  A* dq_norm = nullptr;  // chained; null without normalisation or where frozen
   A* dk_norm = nullptr;
 };
 struct rotary_dx_op {};  // (ctx, rotary_dx_args)
@@ -179,9 +184,10 @@ struct vocabulary_args {
   using A = accumulate_t<T>;
   matrix<T> head;
   A inverse_temperature = 1;
-  view<const T, 2> hidden;               // (rows, columns)
+  view<const T, 2> hidden;  // (rows, columns)
   std::span<const token> targets;
-  // Frozen support: row r is renormalised over support[support_first[r], support_first[r + 1]); empty = whole vocabulary.
+  // Frozen support: row r is renormalised over support[support_first[r], support_first[r + 1]); empty = whole
+  // vocabulary.
   std::span<const token> support;
   std::span<const std::int64_t> support_first;
   std::span<A> logp;     // (rows)
@@ -220,14 +226,14 @@ inline constexpr operation<log_sum_exp_op> log_sum_exp{};
 
 // ---- parameters
 
-struct pack_op {};         // (ctx, matrix with master set, T* packed)
-struct packed_size_op {};  // (ctx, scalar tag T{}, rows, columns) -> elements of `packed`
-struct round_op {};        // (ctx, const A* x, n, A* y): y = A(T(x)), T by a tag: (ctx, T{}, x, n, y)
-struct fold_op {};         // (ctx, x of A, n, y of A): y += x
-struct clear_op {};        // (ctx, x of A, n): x = 0
+struct pack_op {};            // (ctx, matrix with master set, T* packed)
+struct packed_size_op {};     // (ctx, scalar tag T{}, rows, columns) -> elements of `packed`
+struct round_op {};           // (ctx, const A* x, n, A* y): y = A(T(x)), T by a tag: (ctx, T{}, x, n, y)
+struct fold_op {};            // (ctx, x of A, n, y of A): y += x
+struct clear_op {};           // (ctx, x of A, n): x = 0
 struct sum_of_squares_op {};  // (ctx, x of A, n) -> double, blocks of norm_block in order
-struct adamw_step_op {};   // (ctx, adamw_args, matrix, w, g, m, v, T* packed or null): one pass over memory
-struct sgd_step_op {};     // (ctx, sgd_args, matrix, w, g, momentum or null, T* packed or null)
+struct adamw_step_op {};      // (ctx, adamw_args, matrix, w, g, m, v, T* packed or null): one pass over memory
+struct sgd_step_op {};        // (ctx, sgd_args, matrix, w, g, momentum or null, T* packed or null)
 inline constexpr operation<pack_op> pack{};
 inline constexpr operation<packed_size_op> packed_elements{};
 inline constexpr operation<round_op> round_to{};

@@ -66,7 +66,8 @@ class basic_token_tree {
   }
   // An empty leaf with room for `capacity` tokens, filled by push().
   std::int32_t add_growing(std::int32_t parent, std::int64_t capacity, role what = role::action) {
-    detail::expects(capacity >= 0 && capacity < max_tokens, "token_tree::add_growing", "capacity", "0 or more", capacity);
+    detail::expects(capacity >= 0 && capacity < max_tokens, "token_tree::add_growing", "capacity", "0 or more",
+                    capacity);
     const auto s = add(parent, std::span<const token>{}, what, what == role::action);
     reserved_[static_cast<std::size_t>(s)] = capacity;
     tokens_.resize(tokens_.size() + static_cast<std::size_t>(capacity));
@@ -77,7 +78,8 @@ class basic_token_tree {
   // Appends to a growing leaf; returns the token's index.
   std::int64_t push(std::int32_t leaf, token t) {
     auto& s = at(leaf);
-    if (s.count >= reserved_[static_cast<std::size_t>(leaf)]) [[unlikely]]  // once a sampled token: no message without need
+    if (s.count >= reserved_[static_cast<std::size_t>(leaf)])
+        [[unlikely]]  // once a sampled token: no message without need
       detail::fail<state_error>("token_tree::push", "leaf", "room for another token",
                                 "segment " + std::to_string(leaf) + " is full");
     const auto i = s.first + s.count++;
@@ -171,7 +173,8 @@ class basic_token_tree {
   const segment& at(std::int32_t s) const {
     if (s < 0 || s >= static_cast<std::int32_t>(segments_.size())) [[unlikely]]
       detail::fail<argument_error>("token_tree", "segment",
-                                   "0 to " + std::to_string(static_cast<std::int32_t>(segments_.size()) - 1), std::to_string(s));
+                                   "0 to " + std::to_string(static_cast<std::int32_t>(segments_.size()) - 1),
+                                   std::to_string(s));
     return segments_[static_cast<std::size_t>(s)];
   }
   segment& at(std::int32_t s) { return const_cast<segment&>(static_cast<const basic_token_tree*>(this)->at(s)); }
@@ -224,7 +227,7 @@ Tree prompt_group(std::span<const token> prompt, std::span<const std::vector<tok
 // A document with several questions, each with its answers: answers[q] belong to questions[q].
 template <class Tree = token_tree>
 Tree document_group(std::span<const token> document, std::span<const std::vector<token>> questions,
-                                 std::span<const std::vector<std::vector<token>>> answers) {
+                    std::span<const std::vector<std::vector<token>>> answers) {
   detail::expects<shape_error>(questions.size() == answers.size(), "document_group", "answers",
                                std::to_string(questions.size()) + " sets of answers, one a question", answers.size());
   Tree t;

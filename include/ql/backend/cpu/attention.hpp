@@ -45,16 +45,16 @@ template <class T>
 struct attention_tile {
   using A = accumulate_t<T>;
   std::int64_t rows;
-  char* q;       // packed queries
-  A* s;          // (rows, 64)
-  char* p;       // packed probabilities
+  char* q;  // packed queries
+  A* s;     // (rows, 64)
+  char* p;  // packed probabilities
   A *max, *sum, *factor;
   std::int32_t* visible;
 };
 
 template <class T>
-void attend_page(const attention_shape& shape, const page_head<T>& page, const attention_tile<T>& t, accumulate_t<T> scale,
-                 accumulate_t<T>* out) {
+void attend_page(const attention_shape& shape, const page_head<T>& page, const attention_tile<T>& t,
+                 accumulate_t<T> scale, accumulate_t<T>* out) {
   const auto& k = kernels<T>();
   const std::int32_t most = *std::max_element(t.visible, t.visible + t.rows);
   for (std::int64_t n = 0; n < most; n += panel_columns) {
@@ -166,8 +166,9 @@ struct kernel<attention_op, cpu::backend> {
           t.visible[r] = static_cast<std::int32_t>(
               std::min(key_block, a.places.position[run.first + r / group] - b * key_block + 1));
         cpu::detail::attend_page(
-            s, cpu::detail::page_head<T>(cpu::detail::page_of(a.page_base, a.places, run.first, b, a.layer_offset), s, kv), t,
-            scale, out);
+            s,
+            cpu::detail::page_head<T>(cpu::detail::page_of(a.page_base, a.places, run.first, b, a.layer_offset), s, kv),
+            t, scale, out);
       }
       for (std::int64_t i = 0; i < run.rows; ++i) {
         const auto position = a.places.position[run.first + i];
@@ -182,7 +183,8 @@ struct kernel<attention_op, cpu::backend> {
           std::fill_n(one.visible, group, static_cast<std::int32_t>(std::min(key_block, position - b * key_block + 1)));
           cpu::detail::attend_page(
               s,
-              cpu::detail::page_head<T>(cpu::detail::page_of(a.page_base, a.places, run.first + i, b, a.layer_offset), s, kv),
+              cpu::detail::page_head<T>(cpu::detail::page_of(a.page_base, a.places, run.first + i, b, a.layer_offset),
+                                        s, kv),
               one, scale, out + i * group * dp);
         }
       }
@@ -205,9 +207,8 @@ struct kernel<attention_dx_op, cpu::backend> {
     const auto& k = cpu::kernels<T>();
     const A scale = A(1) / math::sqrt(static_cast<A>(d));
     const auto trees = static_cast<std::int64_t>(g.uses.trees.size()) - 1;
-    cpu::detail::for_rows(ctx, a.places.rows * s.heads * dp, 1, [&](std::int64_t i0, std::int64_t i1) {
-      std::fill(g.dq + i0, g.dq + i1, A(0));
-    });
+    cpu::detail::for_rows(ctx, a.places.rows * s.heads * dp, 1,
+                          [&](std::int64_t i0, std::int64_t i1) { std::fill(g.dq + i0, g.dq + i1, A(0)); });
     auto whole = ctx.scratch();
     A* const all_delta = whole.template take<A>(a.places.rows * s.heads);
     cpu::detail::for_rows(ctx, a.places.rows * s.heads, d, [&](std::int64_t i0, std::int64_t i1) {
@@ -225,21 +226,23 @@ struct kernel<attention_dx_op, cpu::backend> {
         A* dkeys = g.page_gradient[use.page] + kv * 2 * key_block * dp;
         A* dvalues = dkeys + key_block * dp;
         // the same page with keys and dimensions exchanged
-        T* keys = scope.template take<T>(key_block * dp);                                   // k = key, n = dimension
-        T* values = scope.template take<T>(cpu::padded_k<T>(d) * key_block);                // k = dimension, n = key
+        T* keys = scope.template take<T>(key_block * dp);                     // k = key, n = dimension
+        T* values = scope.template take<T>(cpu::padded_k<T>(d) * key_block);  // k = dimension, n = key
         std::memset(static_cast<void*>(keys), 0, sizeof(T) * static_cast<std::size_t>(key_block * dp));
-        std::memset(static_cast<void*>(values), 0, sizeof(T) * static_cast<std::size_t>(cpu::padded_k<T>(d) * key_block));
+        std::memset(static_cast<void*>(values), 0,
+                    sizeof(T) * static_cast<std::size_t>(cpu::padded_k<T>(d) * key_block));
         for (std::int64_t c = 0; c < key_block; ++c)
           for (std::int64_t i = 0; i < d; ++i) {
-            keys[cpu::detail::panel_index<T>(c, i, dp * pair)] = page.keys[cpu::detail::panel_index<T>(i, c, page.key_stride)];
+            keys[cpu::detail::panel_index<T>(c, i, dp * pair)] =
+                page.keys[cpu::detail::panel_index<T>(i, c, page.key_stride)];
             values[cpu::detail::panel_index<T>(i, c, key_block * pair)] =
                 page.values[cpu::detail::panel_index<T>(c, i, page.value_stride)];
           }
-        for (std::int32_t i = 0; i < use.count; ++i) {
+        const auto one_run = [&](const query_run& run) {
           auto inner = ctx.scratch(thread);
-          const auto& run = a.places.runs[static_cast<std::size_t>(g.uses.run_list[static_cast<std::size_t>(use.first + i)])];
           const auto rows = run.rows * group;
-          char* packed = inner.template take<char>(k.packed_rows_bytes(std::max(rows, key_block), std::max({rows, d, key_block})));
+          char* packed =
+              inner.template take<char>(k.packed_rows_bytes(std::max(rows, key_block), std::max({rows, d, key_block})));
           A* p = inner.template take<A>(rows * key_block);
           A* ds = inner.template take<A>(rows * key_block);
           A* lse = inner.template take<A>(rows);
@@ -254,7 +257,8 @@ struct kernel<attention_dx_op, cpu::backend> {
             const auto row = run.first + r / group, head = kv * group + r % group;
             lse[r] = a.lse[row * s.heads + head];
             delta[r] = all_delta[row * s.heads + head];
-            visible[r] = static_cast<std::int32_t>(std::min(key_block, a.places.position[row] - use.block * key_block + 1));
+            visible[r] =
+                static_cast<std::int32_t>(std::min(key_block, a.places.position[row] - use.block * key_block + 1));
             most = std::max(most, visible[r]);
           }
           const auto columns = round_up(most, panel_columns);
@@ -276,7 +280,8 @@ struct kernel<attention_dx_op, cpu::backend> {
           k.pack_rows_rounded(dout, rows, d, packed);
           scores(values, key_block * pair, ds);
           if (columns < key_block)
-            for (std::int64_t r = 0; r < rows; ++r) std::fill_n(ds + r * key_block + columns, key_block - columns, A(0));
+            for (std::int64_t r = 0; r < rows; ++r)
+              std::fill_n(ds + r * key_block + columns, key_block - columns, A(0));
           k.softmax_block_dx(p, ds, rows, visible, scale, lse, delta);
           // dQ += dS K
           k.pack_rows_rounded({ds, key_block, 0, 1, 1}, rows, columns, packed);
@@ -310,14 +315,26 @@ struct kernel<attention_dx_op, cpu::backend> {
             }
           };
           constexpr auto panel_stride = panel_columns * pair;
-          gather(ds, [&](std::int64_t n) {
-            k.pack_panel({q.data + n, q.outer, q.inner, q.group, 1}, rows, std::min(panel_columns, d - n), panel, panel_stride);
-          }, dkeys);
-          gather(p, [&](std::int64_t n) {
-            k.pack_panel_rounded({dout.data + n, dout.outer, dout.inner, dout.group, 1}, rows, std::min(panel_columns, d - n),
-                                 panel, panel_stride);
-          }, dvalues);
-        }
+          gather(
+              ds,
+              [&](std::int64_t n) {
+                k.pack_panel({q.data + n, q.outer, q.inner, q.group, 1}, rows, std::min(panel_columns, d - n), panel,
+                             panel_stride);
+              },
+              dkeys);
+          gather(
+              p,
+              [&](std::int64_t n) {
+                k.pack_panel_rounded({dout.data + n, dout.outer, dout.inner, dout.group, 1}, rows,
+                                     std::min(panel_columns, d - n), panel, panel_stride);
+              },
+              dvalues);
+        };
+        for (const auto& range :
+             g.uses.ranges.subspan(static_cast<std::size_t>(use.first), static_cast<std::size_t>(use.count)))
+          for (const auto& run :
+               a.places.runs.subspan(static_cast<std::size_t>(range.first), static_cast<std::size_t>(range.count)))
+            one_run(run);
       }
     });
   }
@@ -339,7 +356,8 @@ struct kernel<rotary_dx_op, cpu::backend> {
         const A* cosine = a.cosine + position * (d / 2);
         const A* sine = a.sine + position * (d / 2);
         for (std::int64_t h = 0; h < s.heads; ++h)
-          k.rope(g.dq + ((h / group * rows + r) * group + h % group) * dp, 1, d, cosine, sine, true, nullptr, row + h * d);
+          k.rope(g.dq + ((h / group * rows + r) * group + h % group) * dp, 1, d, cosine, sine, true, nullptr,
+                 row + h * d);
         const A* page = g.page_gradient[a.places.pages[a.places.path[r] + position / key_block]];
         const auto column = position % key_block;
         for (std::int64_t h = 0; h < s.kv_heads; ++h) {
@@ -358,8 +376,8 @@ struct kernel<rotary_dx_op, cpu::backend> {
         A* rstd = scope.take<A>(rows * count);
         for (std::int64_t r = 0; r < rows; ++r)
           for (std::int64_t h = 0; h < count; ++h) rstd[r * count + h] = a.rstd[r * heads + first + h];
-        k.rms_norm_dw({g.dqkv + first * d, s.qkv_columns(), d, count, 1}, {a.qkv + first * d, s.qkv_columns(), d, count, 1},
-                      rstd, rows * count, 0, d, dw);
+        k.rms_norm_dw({g.dqkv + first * d, s.qkv_columns(), d, count, 1},
+                      {a.qkv + first * d, s.qkv_columns(), d, count, 1}, rstd, rows * count, 0, d, dw);
       });
     };
     norm_dw(0, s.heads, g.dq_norm);
@@ -371,7 +389,8 @@ struct kernel<rotary_dx_op, cpu::backend> {
         for (std::int64_t h = 0; h < heads; ++h) {
           A* at = g.dqkv + r * s.qkv_columns() + h * d;
           std::fill_n(dx, d, A(0));
-          k.rms_norm_dx(at, a.qkv + r * s.qkv_columns() + h * d, h < s.heads ? a.q_norm : a.k_norm, a.rstd[r * heads + h], d, dx);
+          k.rms_norm_dx(at, a.qkv + r * s.qkv_columns() + h * d, h < s.heads ? a.q_norm : a.k_norm,
+                        a.rstd[r * heads + h], d, dx);
           std::memcpy(at, dx, sizeof(A) * static_cast<std::size_t>(d));
         }
     });
@@ -381,7 +400,8 @@ struct kernel<rotary_dx_op, cpu::backend> {
 template <>
 struct kernel<copy_keys_op, cpu::backend> {
   template <class T>
-  static void run(cpu::context& ctx, const attention_shape& s, std::int64_t layers, const T* from, T* to, std::int64_t keys) {
+  static void run(cpu::context& ctx, const attention_shape& s, std::int64_t layers, const T* from, T* to,
+                  std::int64_t keys) {
     ctx.parallel_for(layers * s.kv_heads, [&](std::int64_t task) {
       const auto layer = task / s.kv_heads, h = task % s.kv_heads;
       const cpu::detail::page_head<const T> src(from + layer * s.page_elements(), s, h);

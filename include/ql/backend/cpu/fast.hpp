@@ -26,9 +26,11 @@ class fast_context : public context {
 
 namespace detail {
 template <class A>
-using eigen_rows = Eigen::Map<Eigen::Matrix<A, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>, 0, Eigen::OuterStride<>>;
+using eigen_rows =
+    Eigen::Map<Eigen::Matrix<A, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>, 0, Eigen::OuterStride<>>;
 template <class A>
-using const_eigen_rows = Eigen::Map<const Eigen::Matrix<A, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>, 0, Eigen::OuterStride<>>;
+using const_eigen_rows =
+    Eigen::Map<const Eigen::Matrix<A, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>, 0, Eigen::OuterStride<>>;
 template <class A>
 eigen_rows<A> eigen(view<A, 2> v) {
   return {v.data_handle(), v.extent(0), v.extent(1), Eigen::OuterStride<>(v.stride(0))};
@@ -45,7 +47,8 @@ const_eigen_rows<T> eigen(const matrix<T>& w) {
 template <class F>
 void split_rows(context& ctx, std::int64_t rows, F&& f) {
   const auto block = std::max<std::int64_t>(1, (rows + ctx.threads() - 1) / ctx.threads());
-  ctx.parallel_for((rows + block - 1) / block, [&](std::int64_t b) { f(b * block, std::min(block, rows - b * block)); });
+  ctx.parallel_for((rows + block - 1) / block,
+                   [&](std::int64_t b) { f(b * block, std::min(block, rows - b * block)); });
 }
 }  // namespace detail
 }  // namespace cpu
@@ -75,7 +78,8 @@ struct kernel<linear_sum_op, cpu::fast_backend> {
 template <>
 struct kernel<linear_op, cpu::fast_backend> {
   template <class T>
-  static void run(cpu::context& ctx, view<const T, 2> x, const matrix<T>& w, const accumulate_t<T>* bias, view<T, 2> y) {
+  static void run(cpu::context& ctx, view<const T, 2> x, const matrix<T>& w, const accumulate_t<T>* bias,
+                  view<T, 2> y) {
     if constexpr (std::same_as<T, bf16>) {
       kernel<linear_op, cpu::backend>::run(ctx, x, w, bias, y);
     } else {
@@ -93,7 +97,8 @@ struct kernel<linear_add_op, cpu::fast_backend> {
     } else {
       cpu::detail::check_linear("linear_add", x, w, y);
       cpu::detail::split_rows(ctx, x.extent(0), [&](std::int64_t r, std::int64_t n) {
-        cpu::detail::eigen(y.rows(r, n)).noalias() += cpu::detail::eigen(x.rows(r, n)) * cpu::detail::eigen(w).transpose();
+        cpu::detail::eigen(y.rows(r, n)).noalias() +=
+            cpu::detail::eigen(x.rows(r, n)) * cpu::detail::eigen(w).transpose();
       });
     }
   }
@@ -123,7 +128,8 @@ struct kernel<linear_dw_op, cpu::fast_backend> {
       kernel<linear_dw_op, cpu::backend>::run(ctx, dy, x, dw);
     } else {
       cpu::detail::split_rows(ctx, dw.extent(0), [&](std::int64_t r, std::int64_t n) {
-        cpu::detail::eigen(dw.rows(r, n)).noalias() += cpu::detail::eigen(dy).middleCols(r, n).transpose() * cpu::detail::eigen(x);
+        cpu::detail::eigen(dw.rows(r, n)).noalias() +=
+            cpu::detail::eigen(dy).middleCols(r, n).transpose() * cpu::detail::eigen(x);
       });
     }
   }

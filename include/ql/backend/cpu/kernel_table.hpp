@@ -37,7 +37,8 @@ constexpr std::int64_t packed_size(std::int64_t n, std::int64_t k) {
   return round_up(n, panel_columns) / panel_columns * panel_size<T>(k);
 }
 
-// Rows of a matrix, in groups: row r starts at data + (r / group) * outer + (r % group) * inner, element k at + k * step.
+// Rows of a matrix, in groups: row r starts at data + (r / group) * outer + (r % group) * inner, element k at + k *
+// step.
 template <class E>
 struct row_set {
   const E* data = nullptr;
@@ -95,16 +96,18 @@ struct kernel_table {
   // ---- rows
   void (*round)(const A* x, std::int64_t n, T* y);
   void (*widen)(const T* x, std::int64_t n, A* y);
-  void (*add)(const A* x, std::int64_t n, A* y);                   // y = y + x
-  A (*dot)(const A* x, const T* y, std::int64_t n);                // sum T(x) y
+  void (*add)(const A* x, std::int64_t n, A* y);                                             // y = y + x
+  A (*dot)(const A* x, const T* y, std::int64_t n);                                          // sum T(x) y
   void (*rms_norm)(const A* x, const A* w, A eps, std::int64_t n, T* y, A* y_acc, A* rstd);  // y or y_acc may be null
   // dx += gradient
   void (*rms_norm_dx)(const A* dy, const A* x, const A* w, A rstd, std::int64_t n, A* dx);
   // dw[j0, j1) chained over rows in blocks of 256
-  void (*rms_norm_dw)(row_set<A> dy, row_set<A> x, const A* rstd, std::int64_t rows, std::int64_t j0, std::int64_t j1, A* dw);
+  void (*rms_norm_dw)(row_set<A> dy, row_set<A> x, const A* rstd, std::int64_t rows, std::int64_t j0, std::int64_t j1,
+                      A* dw);
   void (*column_sum)(row_set<A> dy, std::int64_t rows, std::int64_t j0, std::int64_t j1, A* db);
   // half-rotation of `heads` vectors of d: cosine and sine have d / 2 entries; `back` applies the transpose
-  void (*rope)(const A* x, std::int64_t heads, std::int64_t d, const A* cosine, const A* sine, bool back, T* y, A* y_acc);
+  void (*rope)(const A* x, std::int64_t heads, std::int64_t d, const A* cosine, const A* sine, bool back, T* y,
+               A* y_acc);
   void (*swiglu)(const T* gate, const T* up, std::int64_t n, T* y);
   void (*swiglu_dx)(const T* gate, const T* up, const A* dy, std::int64_t n, A* dgate, A* dup);
 
@@ -112,7 +115,8 @@ struct kernel_table {
   // s -> P; updates the running maximum and sum, writes the factor that old sums are scaled by.
   void (*softmax_block)(A* s, std::int64_t rows, const std::int32_t* visible, A scale, A* max, A* sum, A* factor);
   // s -> P and dp -> dS, given log-sum-exp and delta = sum(dO * O)
-  void (*softmax_block_dx)(A* s, A* dp, std::int64_t rows, const std::int32_t* visible, A scale, const A* lse, const A* delta);
+  void (*softmax_block_dx)(A* s, A* dp, std::int64_t rows, const std::int32_t* visible, A scale, const A* lse,
+                           const A* delta);
   void (*divide)(const A* x, A by, std::int64_t n, T* y);
 
   // ---- vocabulary
@@ -126,13 +130,13 @@ struct kernel_table {
   // ---- parameters
   void (*adamw)(A* w, const A* g, A* m, A* v, std::int64_t n, const adamw_args&);
   void (*sgd)(A* w, const A* g, A* momentum, std::int64_t n, const sgd_args&);  // momentum may be null
-  double (*sum_of_squares)(const A* g, std::int64_t n);  // of one norm_block
+  double (*sum_of_squares)(const A* g, std::int64_t n);                         // of one norm_block
 };
 
 // The best kernels for this machine, or those of that name ("portable", "avx2", "avx512", "amx"; "amx-model" runs the
 // AMX kernels over a scalar model of their instructions, on any AVX-512 machine). "avx512-bf16" (processors with
-// AVX512_BF16 and no tiles) is twice as fast in bf16 and keeps the row rule, but has bits of its own: it is never chosen
-// unasked, not among kernel_names(), and a checkpoint that records it is resumed bit for bit only with it.
+// AVX512_BF16 and no tiles) is twice as fast in bf16 and keeps the row rule, but has bits of its own: it is never
+// chosen unasked, not among kernel_names(), and a checkpoint that records it is resumed bit for bit only with it.
 template <class T>
 const kernel_table<T>& kernels();
 template <class T>

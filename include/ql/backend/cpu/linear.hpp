@@ -49,7 +49,8 @@ void multiply(context& ctx, view<const T, 2> x, const matrix<T>& w, Set&& set) {
     auto scope = ctx.scratch();
     auto* a = scope.take<char>(k.packed_rows_bytes(rows, depth));
     ctx.parallel_for(1, [&](std::int64_t) { k.pack_rows(src, rows, depth, a); });
-    const auto chunk = std::max<std::int64_t>(1, std::min(panels / ctx.threads(), (1 << 18) / std::max<std::int64_t>(1, panel_size<T>(depth))));
+    const auto chunk = std::max<std::int64_t>(
+        1, std::min(panels / ctx.threads(), (1 << 18) / std::max<std::int64_t>(1, panel_size<T>(depth))));
     ctx.parallel_for((panels + chunk - 1) / chunk, [&](std::int64_t c) {
       for (auto p = c * chunk; p < std::min(panels, (c + 1) * chunk); ++p) one_panel(a, 0, rows, p);
     });
@@ -79,7 +80,8 @@ void check_linear(std::string_view op, view<const T, 2> x, const matrix<T>& w, c
 template <>
 struct kernel<linear_op, cpu::backend> {
   template <class T>
-  static void run(cpu::context& ctx, view<const T, 2> x, const matrix<T>& w, const accumulate_t<T>* bias, view<T, 2> y) {
+  static void run(cpu::context& ctx, view<const T, 2> x, const matrix<T>& w, const accumulate_t<T>* bias,
+                  view<T, 2> y) {
     cpu::detail::check_linear("linear", x, w, y);
     cpu::detail::multiply(ctx, x, w, [&](cpu::product_args<T>& q, std::int64_t r, std::int64_t n) {
       q.what = cpu::epilogue::round;
@@ -141,7 +143,8 @@ struct kernel<linear_dx_op, cpu::backend> {
     });
     // some columns of W at a time, read as they lie: panel row n is a piece of W's row n
     const std::int64_t group = std::max<std::int64_t>(1, std::min<std::int64_t>(4, panels / ctx.threads()));
-    const auto block = std::max<std::int64_t>(piece, cpu::detail::near_bytes / std::max<std::int64_t>(1, piece_bytes) * piece);
+    const auto block =
+        std::max<std::int64_t>(piece, cpu::detail::near_bytes / std::max<std::int64_t>(1, piece_bytes) * piece);
     ctx.parallel_for((panels + group - 1) / group, [&](std::int64_t g, int thread) {
       auto local = ctx.scratch(thread);
       const auto p0 = g * group, p1 = std::min(panels, p0 + group);

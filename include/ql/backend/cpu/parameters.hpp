@@ -60,7 +60,8 @@ struct kernel<pack_op, cpu::backend> {
 template <>
 struct kernel<adamw_step_op, cpu::backend> {
   template <class T, class A = accumulate_t<T>>
-  static void run(cpu::context& ctx, const adamw_args& args, const matrix<T>& shape, A* w, const A* g, A* m, A* v, T* packed) {
+  static void run(cpu::context& ctx, const adamw_args& args, const matrix<T>& shape, A* w, const A* g, A* m, A* v,
+                  T* packed) {
     cpu::detail::update_and_pack<T>(ctx, shape, packed, [&](std::int64_t i, std::int64_t n) {
       cpu::kernels<T>().adamw(w + i, g + i, m + i, v + i, n, args);
     });
@@ -70,7 +71,8 @@ struct kernel<adamw_step_op, cpu::backend> {
 template <>
 struct kernel<sgd_step_op, cpu::backend> {
   template <class T, class A = accumulate_t<T>>
-  static void run(cpu::context& ctx, const sgd_args& args, const matrix<T>& shape, A* w, const A* g, A* momentum, T* packed) {
+  static void run(cpu::context& ctx, const sgd_args& args, const matrix<T>& shape, A* w, const A* g, A* momentum,
+                  T* packed) {
     cpu::detail::update_and_pack<T>(ctx, shape, packed, [&](std::int64_t i, std::int64_t n) {
       cpu::kernels<T>().sgd(w + i, g + i, momentum == nullptr ? nullptr : momentum + i, n, args);
     });
@@ -96,7 +98,8 @@ template <>
 struct kernel<fold_op, cpu::backend> {
   template <class A>
   static void run(cpu::context& ctx, const A* x, std::int64_t n, A* y) {
-    cpu::detail::for_rows(ctx, n, 1, [&](std::int64_t a, std::int64_t b) { cpu::kernels<A>().add(x + a, b - a, y + a); });
+    cpu::detail::for_rows(ctx, n, 1,
+                          [&](std::int64_t a, std::int64_t b) { cpu::kernels<A>().add(x + a, b - a, y + a); });
   }
 };
 

@@ -57,7 +57,8 @@ struct kernel<gather_rows_op, cpu::backend> {
   static void run(cpu::context& ctx, const E* x, std::span<const token> rows, std::int64_t k, E* y) {
     cpu::detail::for_rows(ctx, static_cast<std::int64_t>(rows.size()), k, [&](std::int64_t r0, std::int64_t r1) {
       for (auto r = r0; r < r1; ++r)
-        std::memcpy(static_cast<void*>(y + r * k), x + rows[static_cast<std::size_t>(r)] * k, sizeof(E) * static_cast<std::size_t>(k));
+        std::memcpy(static_cast<void*>(y + r * k), x + rows[static_cast<std::size_t>(r)] * k,
+                    sizeof(E) * static_cast<std::size_t>(k));
     });
   }
 };
@@ -76,8 +77,8 @@ struct kernel<embed_dw_op, cpu::backend> {
     ctx.parallel_for((n + chunk - 1) / chunk, [&](std::int64_t c) {
       const auto j = c * chunk;
       for (std::size_t r = 0; r < ids.size(); ++r)
-        cpu::kernels<A>().add(dx.data_handle() + static_cast<std::int64_t>(r) * dx.stride(0) + j, std::min(chunk, n - j),
-                              dw.data_handle() + ids[r] * dw.stride(0) + j);
+        cpu::kernels<A>().add(dx.data_handle() + static_cast<std::int64_t>(r) * dx.stride(0) + j,
+                              std::min(chunk, n - j), dw.data_handle() + ids[r] * dw.stride(0) + j);
     });
   }
 };
@@ -100,7 +101,8 @@ struct kernel<rms_norm_op, cpu::backend> {
 template <>
 struct kernel<rms_norm_dx_op, cpu::backend> {
   template <class A>
-  static void run(cpu::context& ctx, view<const A, 2> dy, view<const A, 2> x, const A* w, const A* rstd, view<A, 2> dx) {
+  static void run(cpu::context& ctx, view<const A, 2> dy, view<const A, 2> x, const A* w, const A* rstd,
+                  view<A, 2> dx) {
     ql::detail::expects_shape("rms_norm_dx", "dy", {x.extent(0), x.extent(1)}, dy.extents());
     ql::detail::expects_shape("rms_norm_dx", "dx", {x.extent(0), x.extent(1)}, dx.extents());
     ql::detail::expects_adjacent("rms_norm_dx", "dy", dy);
@@ -108,8 +110,8 @@ struct kernel<rms_norm_dx_op, cpu::backend> {
     ql::detail::expects_adjacent("rms_norm_dx", "dx", dx);
     cpu::detail::for_rows(ctx, x.extent(0), x.extent(1), [&](std::int64_t r0, std::int64_t r1) {
       for (auto r = r0; r < r1; ++r)
-        cpu::kernels<A>().rms_norm_dx(dy.data_handle() + r * dy.stride(0), x.data_handle() + r * x.stride(0), w, rstd[r],
-                                      x.extent(1), dx.data_handle() + r * dx.stride(0));
+        cpu::kernels<A>().rms_norm_dx(dy.data_handle() + r * dy.stride(0), x.data_handle() + r * x.stride(0), w,
+                                      rstd[r], x.extent(1), dx.data_handle() + r * dx.stride(0));
     });
   }
 };
@@ -152,15 +154,15 @@ struct kernel<swiglu_dx_op, cpu::backend> {
   template <class T, class A = accumulate_t<T>>
   static void run(cpu::context& ctx, view<const T, 2> gate, view<const T, 2> up, view<const A, 2> dy, view<A, 2> dgate,
                   view<A, 2> dup) {
-    const auto check = [&](const char* argument, const auto& v) {
+    const auto same_shape = [&](const char* argument, const auto& v) {
       ql::detail::expects_shape("swiglu_dx", argument, {gate.extent(0), gate.extent(1)}, v.extents());
       ql::detail::expects_adjacent("swiglu_dx", argument, v);
     };
-    check("gate", gate);
-    check("up", up);
-    check("dy", dy);
-    check("dgate", dgate);
-    check("dup", dup);
+    same_shape("gate", gate);
+    same_shape("up", up);
+    same_shape("dy", dy);
+    same_shape("dgate", dgate);
+    same_shape("dup", dup);
     cpu::detail::for_rows(ctx, gate.extent(0), gate.extent(1), [&](std::int64_t r0, std::int64_t r1) {
       for (auto r = r0; r < r1; ++r)
         cpu::kernels<T>().swiglu_dx(gate.data_handle() + r * gate.stride(0), up.data_handle() + r * up.stride(0),

@@ -59,9 +59,9 @@ void check_vocabulary(std::string_view op, const vocabulary_args<T>& a) {
   std::int64_t before = 0;
   for (auto at : a.support_first) {
     if (at < before || at > static_cast<std::int64_t>(a.support.size())) [[unlikely]]
-      ql::detail::fail<argument_error>(
-          op, "support_first", "ascending positions in support (0 to " + std::to_string(a.support.size()) + ")",
-          std::to_string(at) + " after " + std::to_string(before));
+      ql::detail::fail<argument_error>(op, "support_first",
+                                       "ascending positions in support (0 to " + std::to_string(a.support.size()) + ")",
+                                       std::to_string(at) + " after " + std::to_string(before));
     before = at;
   }
   expects_ids(op, "support", a.support, a.head.rows, " (the vocabulary)");
@@ -89,11 +89,13 @@ struct kernel<vocabulary_op, cpu::backend> {
       std::int64_t widest = 0;
       if (!a.support_first.empty()) {
         for (std::int64_t r = r0; r < r0 + n; ++r)
-          widest = std::max(widest, a.support_first[static_cast<std::size_t>(r) + 1] - a.support_first[static_cast<std::size_t>(r)]);
+          widest = std::max(
+              widest, a.support_first[static_cast<std::size_t>(r) + 1] - a.support_first[static_cast<std::size_t>(r)]);
         support = scope.take<A>(n * std::max<std::int64_t>(1, widest));
       }
       for (std::int64_t i = 0; i < n; ++i) state[i] = kept[i] = {};
-      k.pack_rows({a.hidden.data_handle() + r0 * a.hidden.stride(0), a.hidden.stride(0), 0, 1, 1}, n, a.head.columns, packed);
+      k.pack_rows({a.hidden.data_handle() + r0 * a.hidden.stride(0), a.hidden.stride(0), 0, 1, 1}, n, a.head.columns,
+                  packed);
       for (std::int64_t v = 0; v < a.head.rows; v += vocab_block) {
         const auto width = std::min(vocab_block, a.head.rows - v);
         cpu::detail::block_logits(a.head, packed, n, v, z);
@@ -135,7 +137,8 @@ struct kernel<vocabulary_dx_op, cpu::backend> {
     const auto& a = g.forward;
     cpu::detail::check_vocabulary("vocabulary_dx", a);
     cpu::detail::expects_rows("vocabulary_dx", "dlogp", a.targets.size(), g.dlogp.size());
-    if (!g.dentropy.empty()) cpu::detail::expects_rows("vocabulary_dx", "dentropy", a.targets.size(), g.dentropy.size());
+    if (!g.dentropy.empty())
+      cpu::detail::expects_rows("vocabulary_dx", "dentropy", a.targets.size(), g.dentropy.size());
     const auto& k = cpu::kernels<T>();
     const auto rows = a.hidden.extent(0), depth = a.head.columns;
     constexpr std::int64_t piece = 24;
@@ -150,8 +153,8 @@ struct kernel<vocabulary_dx_op, cpu::backend> {
       A* z = scope.take<A>(n * vocab_block);
       ctx.parallel_for(pieces, [&](std::int64_t p) {
         const auto r = c0 + p * piece;
-        k.pack_rows({a.hidden.data_handle() + r * a.hidden.stride(0), a.hidden.stride(0), 0, 1, 1}, std::min(piece, c0 + n - r),
-                    depth, packed + p * piece_bytes);
+        k.pack_rows({a.hidden.data_handle() + r * a.hidden.stride(0), a.hidden.stride(0), 0, 1, 1},
+                    std::min(piece, c0 + n - r), depth, packed + p * piece_bytes);
       });
       for (std::int64_t v = 0; v < a.head.rows; v += vocab_block) {
         const auto width = std::min(vocab_block, a.head.rows - v);
@@ -191,7 +194,8 @@ struct kernel<vocabulary_dx_op, cpu::backend> {
           part.packed = nullptr;
           linear_dx(ctx, dz, part, view<A, 2>(g.dhidden + c0 * depth, {n, depth}), true);
         }
-        if (g.dhead != nullptr) linear_dw(ctx, dz, a.hidden.rows(c0, n), view<A, 2>(g.dhead + v * depth, {width, depth}));
+        if (g.dhead != nullptr)
+          linear_dw(ctx, dz, a.hidden.rows(c0, n), view<A, 2>(g.dhead + v * depth, {width, depth}));
       }
     }
   }
@@ -200,8 +204,8 @@ struct kernel<vocabulary_dx_op, cpu::backend> {
 template <>
 struct kernel<logits_op, cpu::backend> {
   template <class T, class A = accumulate_t<T>>
-  static void run(cpu::context& ctx, const matrix<T>& head, view<const T, 2> hidden, A inverse_temperature, view<A, 2> z,
-                  std::span<logit_row<A>> out, view<A, 2> partial) {
+  static void run(cpu::context& ctx, const matrix<T>& head, view<const T, 2> hidden, A inverse_temperature,
+                  view<A, 2> z, std::span<logit_row<A>> out, view<A, 2> partial) {
     cpu::detail::expects_rows("logits", "rows", static_cast<std::size_t>(z.extent(0)), out.size());
     ql::detail::expects_shape("logits", "partial", {z.extent(0), (z.extent(1) + 15) / 16}, partial.extents());
     linear_sum(ctx, hidden, head, static_cast<const A*>(nullptr), z);
@@ -213,7 +217,8 @@ struct kernel<logits_op, cpu::backend> {
       auto& o = out[static_cast<std::size_t>(r)];
       o = {s.max, s.sum, s.weighted, s.lse(), 0};
       o.entropy = s.entropy(o.lse);
-      cpu::kernels<T>().exp_sums(z.data_handle() + r * z.stride(0), head.rows, s.max, partial.data_handle() + r * partial.stride(0));
+      cpu::kernels<T>().exp_sums(z.data_handle() + r * z.stride(0), head.rows, s.max,
+                                 partial.data_handle() + r * partial.stride(0));
     });
   }
 };
@@ -225,7 +230,8 @@ struct kernel<log_sum_exp_op, cpu::backend> {
     logit_row<A> out;
     ctx.parallel_for(1, [&](std::int64_t) {
       cpu::detail::running<A> s;
-      cpu::kernels<T>().logsumexp_block(z.data(), static_cast<std::int64_t>(z.size()), A(1), &s.max, &s.sum, &s.weighted);
+      cpu::kernels<T>().logsumexp_block(z.data(), static_cast<std::int64_t>(z.size()), A(1), &s.max, &s.sum,
+                                        &s.weighted);
       out = {s.max, s.sum, s.weighted, s.lse(), 0};
       out.entropy = s.entropy(out.lse);
     });

@@ -12,9 +12,9 @@
 
 namespace ql::cpu::simd {
 
-inline constexpr int tile_side = 16;                     // rows of A, columns of B
-inline constexpr int tile_bytes = 64;                    // of a tile row: 32 bf16 or 16 float
-inline constexpr int tile_elements = tile_side * 32;     // bf16 of an A tile
+inline constexpr int tile_side = 16;                  // rows of A, columns of B
+inline constexpr int tile_bytes = 64;                 // of a tile row: 32 bf16 or 16 float
+inline constexpr int tile_elements = tile_side * 32;  // bf16 of an A tile
 
 // What tdpbf16ps computes (Intel SDM): even and odd products chained apart from zero, their sum added to the
 // accumulator; subnormals are zero. `flush` is the caller's environment.
@@ -159,7 +159,8 @@ struct tile_products {
             } else if (src.step == 1) {
               O::store(to + h * lanes, O::load_n(row + kk, n));
             } else {
-              for (int j = 0; j < lanes; ++j) to[h * lanes + j] = j < n ? bf16(B::to_acc(row[(kk + j) * src.step])) : bf16();
+              for (int j = 0; j < lanes; ++j)
+                to[h * lanes + j] = j < n ? bf16(B::to_acc(row[(kk + j) * src.step])) : bf16();
             }
           }
         }
@@ -186,7 +187,8 @@ struct tile_products {
         for (int i = 0; i < block_rows; ++i)
           for (int h = 0; h < 2; ++h)
             O::store(total + i * panel_columns + h * lanes,
-                     i < n ? O::load_n(p.c + (r0 + i) * p.ldc + h * lanes, static_cast<int>(p.columns) - h * lanes) : O::zero());
+                     i < n ? O::load_n(p.c + (r0 + i) * p.ldc + h * lanes, static_cast<int>(p.columns) - h * lanes)
+                           : O::zero());
         for (int t = 0; t < (lower ? 4 : 2); ++t)
           tiles.load_c(t, total + t / 2 * tile_side * panel_columns + t % 2 * tile_side, panel_columns);
       } else {

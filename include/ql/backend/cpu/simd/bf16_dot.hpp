@@ -33,7 +33,8 @@ struct bf16_dot {
           if (i < n) {
             const E* row = src.row(r0 + i);
             if (src.step == 1) {
-              for (int h = 0; h < 2; ++h) O::store(x + h * lanes, O::load_n(row + kk + h * lanes, static_cast<int>(k - kk) - h * lanes));
+              for (int h = 0; h < 2; ++h)
+                O::store(x + h * lanes, O::load_n(row + kk + h * lanes, static_cast<int>(k - kk) - h * lanes));
             } else {
               for (int j = 0; j < 2 * lanes && kk + j < k; ++j) x[j] = bf16(B::to_acc(row[(kk + j) * src.step]));
             }

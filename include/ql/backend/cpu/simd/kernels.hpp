@@ -139,14 +139,46 @@ struct bodies {
       case 2: return chains_of<2>(a, w, ws, k, total);
       case 3: return chains_of<3>(a, w, ws, k, total);
       case 4: return chains_of<4>(a, w, ws, k, total);
-      case 5: if constexpr (tile >= 5) return chains_of<5>(a, w, ws, k, total); else return;
-      case 6: if constexpr (tile >= 6) return chains_of<6>(a, w, ws, k, total); else return;
-      case 7: if constexpr (tile >= 7) return chains_of<7>(a, w, ws, k, total); else return;
-      case 8: if constexpr (tile >= 8) return chains_of<8>(a, w, ws, k, total); else return;
-      case 9: if constexpr (tile >= 9) return chains_of<9>(a, w, ws, k, total); else return;
-      case 10: if constexpr (tile >= 10) return chains_of<10>(a, w, ws, k, total); else return;
-      case 11: if constexpr (tile >= 11) return chains_of<11>(a, w, ws, k, total); else return;
-      case 12: if constexpr (tile >= 12) return chains_of<12>(a, w, ws, k, total); else return;
+      case 5:
+        if constexpr (tile >= 5)
+          return chains_of<5>(a, w, ws, k, total);
+        else
+          return;
+      case 6:
+        if constexpr (tile >= 6)
+          return chains_of<6>(a, w, ws, k, total);
+        else
+          return;
+      case 7:
+        if constexpr (tile >= 7)
+          return chains_of<7>(a, w, ws, k, total);
+        else
+          return;
+      case 8:
+        if constexpr (tile >= 8)
+          return chains_of<8>(a, w, ws, k, total);
+        else
+          return;
+      case 9:
+        if constexpr (tile >= 9)
+          return chains_of<9>(a, w, ws, k, total);
+        else
+          return;
+      case 10:
+        if constexpr (tile >= 10)
+          return chains_of<10>(a, w, ws, k, total);
+        else
+          return;
+      case 11:
+        if constexpr (tile >= 11)
+          return chains_of<11>(a, w, ws, k, total);
+        else
+          return;
+      case 12:
+        if constexpr (tile >= 12)
+          return chains_of<12>(a, w, ws, k, total);
+        else
+          return;
       default: return;
     }
   }
@@ -206,7 +238,8 @@ struct bodies {
     for (std::int64_t kk = 0; kk < kp; kk += panel_pair<T>, panel += stride) {
       if constexpr (!paired) {
         const E* r = src.row(kk);
-        for (int h = 0; h < 2; ++h) O::store(panel + h * lanes, O::load_n(r + h * lanes, static_cast<int>(columns) - h * lanes));
+        for (int h = 0; h < 2; ++h)
+          O::store(panel + h * lanes, O::load_n(r + h * lanes, static_cast<int>(columns) - h * lanes));
       } else {
         const E* r0 = kk < k ? src.row(kk) : nullptr;
         const E* r1 = kk + 1 < k ? src.row(kk + 1) : nullptr;
@@ -227,7 +260,8 @@ struct bodies {
     pack_panel_of(src, k, columns, panel, stride);
   }
 
-  static void pack_weights(const A* w, std::int64_t ldw, std::int64_t columns, std::int64_t k0, std::int64_t k1, T* panel) {
+  static void pack_weights(const A* w, std::int64_t ldw, std::int64_t columns, std::int64_t k0, std::int64_t k1,
+                           T* panel) {
     constexpr std::int64_t step = lanes * panel_pair<T>;
     for (std::int64_t n = 0; n < panel_columns; ++n) {
       for (std::int64_t kk = k0; kk < k1; kk += step) {
@@ -338,13 +372,15 @@ struct bodies {
       V total = O::load_n(db + j, m);
       for (std::int64_t r0 = 0; r0 < rows; r0 += product_block) {
         V acc = O::zero();
-        for (std::int64_t r = r0; r < rows && r < r0 + product_block; ++r) acc = O::add(acc, O::load_n(dy.row(r) + j, m));
+        for (std::int64_t r = r0; r < rows && r < r0 + product_block; ++r)
+          acc = O::add(acc, O::load_n(dy.row(r) + j, m));
         total = O::add(total, acc);
       }
       O::store_n(db + j, total, m);
     }
   }
-  static void rope(const A* x, std::int64_t heads, std::int64_t d, const A* cosine, const A* sine, bool back, T* y, A* y_acc) {
+  static void rope(const A* x, std::int64_t heads, std::int64_t d, const A* cosine, const A* sine, bool back, T* y,
+                   A* y_acc) {
     const std::int64_t half = d / 2;
     for (std::int64_t h = 0; h < heads; ++h)
       for (std::int64_t i = 0; i < half; i += lanes) {

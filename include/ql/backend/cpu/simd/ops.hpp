@@ -35,7 +35,7 @@ struct ops {
     T v[lanes];
   };
   using bits = typename math::scalar_ops<T>::bits;
-  static constexpr int tile_rows = 4;       // rows of a product tile
+  static constexpr int tile_rows = 4;  // rows of a product tile
   static constexpr int tile_rows_bf16 = 4;
 
 #define QL_LANES for (int i = 0; i < lanes; ++i)
@@ -74,7 +74,8 @@ struct ops {
   }
   // sixteen pairs {even, odd}
   static QL_INLINE void load_pairs(const bf16* p, vector& even, vector& odd) {
-    QL_LANES even.v[i] = static_cast<T>(static_cast<float>(p[2 * i])), odd.v[i] = static_cast<T>(static_cast<float>(p[2 * i + 1]));
+    QL_LANES even.v[i] = static_cast<T>(static_cast<float>(p[2 * i])),
+             odd.v[i] = static_cast<T>(static_cast<float>(p[2 * i + 1]));
   }
   static QL_INLINE vector fma(vector a, vector b, vector c) {
     QL_LANES c.v[i] = math::fma(a.v[i], b.v[i], c.v[i]);
@@ -224,8 +225,10 @@ struct ops<float, avx512> {
     }
 #pragma GCC unroll 4
     for (int j = 0; j < 4; ++j) {
-      const __m512 p0 = _mm512_shuffle_f32x4(b[j], b[4 + j], 0x88), q0 = _mm512_shuffle_f32x4(b[8 + j], b[12 + j], 0x88);
-      const __m512 p1 = _mm512_shuffle_f32x4(b[j], b[4 + j], 0xdd), q1 = _mm512_shuffle_f32x4(b[8 + j], b[12 + j], 0xdd);
+      const __m512 p0 = _mm512_shuffle_f32x4(b[j], b[4 + j], 0x88),
+                   q0 = _mm512_shuffle_f32x4(b[8 + j], b[12 + j], 0x88);
+      const __m512 p1 = _mm512_shuffle_f32x4(b[j], b[4 + j], 0xdd),
+                   q1 = _mm512_shuffle_f32x4(b[8 + j], b[12 + j], 0xdd);
       a[j] = _mm512_shuffle_f32x4(p0, q0, 0x88);
       a[8 + j] = _mm512_shuffle_f32x4(p0, q0, 0xdd);
       a[4 + j] = _mm512_shuffle_f32x4(p1, q1, 0x88);
@@ -238,9 +241,7 @@ struct ops<float, avx512> {
       for (int j = 0; j < n; ++j) store_n(dst + j * Rows, a[j], Rows);
     }
   }
-  static QL_INLINE __m256 upper(vector a) {
-    return _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(a), 1));
-  }
+  static QL_INLINE __m256 upper(vector a) { return _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(a), 1)); }
   static QL_INLINE float reduce_add(vector a) {
     const __m256 b = _mm256_add_ps(_mm512_castps512_ps256(a), upper(a));
     const __m128 c = _mm_add_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
