@@ -35,6 +35,7 @@ def foreign_includes(root, header, known, seen):
 def check(tools):
     known = set(house.public_headers(tools.root))
     problems, checked = [], []
+    few_errors = "-ferror-limit=3" if tools.clang else "-fmax-errors=3"
 
     def check_one(header):
         foreign = list(dict.fromkeys(foreign_includes(tools.root, header, known, set())))
@@ -51,7 +52,7 @@ def check(tools):
         ]:
             source = house.write(f"{stem}.{kind.split(',')[0]}.cpp", text)
             worked, output = tools.run(
-                *tools.warnings, *flags, "-fmax-errors=3", "-O0", "-c", source, "-o", source.with_suffix(".o"), launcher=True)
+                *tools.warnings, *flags, few_errors, "-O0", "-c", source, "-o", source.with_suffix(".o"), launcher=True)
             if not worked:
                 problems.append(f"include/{header} does not compile {kind}:\n{output}")
 

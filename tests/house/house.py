@@ -38,6 +38,7 @@ class Toolchain:
         self.root = ROOT
         self.work = pathlib.Path(path).resolve().parent
         self.compiler = config["compiler"]
+        self.clang = "clang" in pathlib.Path(self.compiler).name
         self.launcher = config["launcher"]
         self.warnings = config["warnings"]
         self.libraries = config["libraries"]

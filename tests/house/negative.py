@@ -18,7 +18,7 @@ RULE = re.compile(r"^// (expect|expect-gcc|expect-clang|max-lines): (.+)$")
 
 
 def check(tools, path):
-    family = "clang" if "clang" in pathlib.Path(tools.compiler).name else "gcc"
+    family = "clang" if tools.clang else "gcc"
     expected, limit = [], None
     for line in pathlib.Path(path).read_text().splitlines():
         if not line.startswith("//"):
@@ -31,8 +31,8 @@ def check(tools, path):
     if not expected:
         return [f"{path}: no line '// expect: REGEX' at its top"]
 
-    excerpts = "-fno-caret-diagnostics" if family == "clang" else "-fno-diagnostics-show-caret"
-    flags = ["-fsyntax-only", "-fno-diagnostics-color" if family == "clang" else "-fdiagnostics-color=never", excerpts]
+    no_excerpts = "-fno-caret-diagnostics" if tools.clang else "-fno-diagnostics-show-caret"
+    flags = ["-fsyntax-only", "-fno-diagnostics-color" if tools.clang else "-fdiagnostics-color=never", no_excerpts]
     worked, output = tools.run(*flags, *tools.warnings, path)
     if not worked:
         return [f"{path}: does not compile without QL_NEGATIVE:\n{output}"]
