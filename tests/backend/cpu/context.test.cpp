@@ -200,6 +200,32 @@ TEST(CpuScratch, AllocatesNothingAfterTheFirstPass) {
   EXPECT_EQ(ctx.scratch().take<char>(1), first) << "and the block is the same";
 }
 
+// Which thread takes which index is chance: what one of them needed in the first pass, another may need in the next.
+TEST(CpuScratchThreads, WhatOneThreadNeededEveryThreadHas) {
+  context ctx{{.threads = 4}};
+  const auto pass = [&](int hungry) {
+    std::atomic<int> waiting{0};
+    ctx.parallel_for(4, [&](std::int64_t, int thread) {
+      ++waiting;
+      while (waiting < 4) std::this_thread::yield();  // every thread has one index
+      auto scope = ctx.scratch(thread);
+      if (thread == hungry) std::fill_n(scope.take<float>(1 << 20), 1 << 20, 1.0f);
+    });
+  };
+  pass(2);
+  const auto after_one = ctx.scratch_bytes();
+  for (const int hungry : {0, 1, 3}) pass(hungry);
+  EXPECT_EQ(ctx.scratch_bytes(), after_one);
+  // a scope that is open on the caller's thread keeps what it holds
+  auto open = ctx.scratch(0);
+  auto* kept = open.take<int>(100);
+  std::fill_n(kept, 100, 7);
+  ctx.parallel_for(4, [&](std::int64_t, int thread) {
+    if (thread != 0) ctx.scratch(thread).take<char>(1 << 24);
+  });
+  EXPECT_TRUE(std::all_of(kept, kept + 100, [](int x) { return x == 7; }));
+}
+
 TEST(CpuMemory, LargeBlocksAreKeptAndReused) {
   context ctx;
   const std::size_t large = 3 << 20;

@@ -246,6 +246,15 @@ class arena {
     return p;
   }
   std::size_t capacity() const { return capacity_; }
+  // Makes room for `capacity` bytes without a further allocation, unless something is held.
+  void reserve(std::size_t capacity) {
+    for (const auto& b : blocks_)
+      if (b.used > 0) return;
+    if (capacity <= capacity_) return;
+    capacity_ = capacity;
+    current_ = 0;
+    coalesce();
+  }
 
  private:
   struct block {
@@ -330,6 +339,7 @@ class context {
           }
         },
         const_cast<void*>(static_cast<const void*>(&f)));
+    even_out();
   }
 
   // Scratch memory that lives as long as the scope; scopes nest like a stack.
@@ -352,6 +362,13 @@ class context {
   scratch_scope scratch(int thread) { return scratch_scope(*per_thread_[static_cast<std::size_t>(thread)]); }
 
  private:
+  // Which thread takes which index is chance: what one needed in this pass, another may need in the next.
+  void even_out() {
+    std::size_t most = 0;
+    for (const auto& a : per_thread_) most = a->capacity() > most ? a->capacity() : most;
+    for (auto& a : per_thread_)
+      if (a->capacity() < most) a->reserve(most);
+  }
   std::unique_ptr<detail::thread_pool> pool_;
   std::unique_ptr<detail::block_cache> cache_;
   std::unique_ptr<detail::arena> arena_;
