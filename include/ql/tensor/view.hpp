@@ -76,9 +76,9 @@ class view {
     return true;
   }
 
-  template <std::integral... I>
-    requires(sizeof...(I) == Rank)
-  constexpr T& operator()(I... i) const {
+  template <std::integral... Index>
+    requires(sizeof...(Index) == Rank)
+  constexpr T& operator()(Index... i) const {
     std::int64_t offset = 0;
     std::size_t d = 0;
     ((offset += static_cast<std::int64_t>(i) * strides_[d++]), ...);
