@@ -94,13 +94,18 @@ typename attention_batch<T>::gradients attention_batch<T>::backward(const std::v
     return std::tie(a.root, a.block, a.page) < std::tie(b.root, b.block, b.page);
   });
   std::vector<page_use> uses;
-  std::vector<std::int32_t> list, trees{0};
+  std::vector<run_range> ranges;  // consecutive runs of one page
+  std::vector<std::int32_t> trees{0};
   for (std::size_t i = 0; i < all.size(); ++i) {
     if (i > 0 && all[i].root != all[i - 1].root) trees.push_back(static_cast<std::int32_t>(uses.size()));
-    if (i == 0 || all[i].page != all[i - 1].page)
-      uses.push_back({all[i].page, all[i].block, static_cast<std::int32_t>(i), 0});
-    list.push_back(all[i].run);
-    ++uses.back().count;
+    const bool fresh = i == 0 || all[i].page != all[i - 1].page;
+    if (fresh) uses.push_back({all[i].page, all[i].block, static_cast<std::int32_t>(ranges.size()), 0});
+    if (!fresh && ranges.back().first + ranges.back().count == all[i].run) {
+      ++ranges.back().count;
+    } else {
+      ranges.push_back({all[i].run, 1});
+      ++uses.back().count;
+    }
   }
   trees.push_back(static_cast<std::int32_t>(uses.size()));
   std::vector<std::vector<A>> memory(pages.size(), std::vector<A>(static_cast<std::size_t>(shape.page_elements())));
@@ -109,7 +114,7 @@ typename attention_batch<T>::gradients attention_batch<T>::backward(const std::v
   std::vector<A> dq(static_cast<std::size_t>(rows * shape.heads * shape.padded_dim()));
   attention_dx_args<T> g;
   g.forward = attending();
-  g.uses = {uses, list, trees};
+  g.uses = {uses, ranges, trees};
   g.dout = dout.data();
   g.dq = dq.data();
   g.page_gradient = page_gradient.data();
