@@ -12,7 +12,6 @@
 #include <ql/random.hpp>
 #include <ql/scalar.hpp>
 #include <ql/tensor/distribution.hpp>
-#include <ql/tensor/lanes.hpp>
 #include <ql/tensor/numerics.hpp>
 #include <ql/tensor/operations.hpp>
 #include <ql/tensor/tensor.hpp>

@@ -23,3 +23,4 @@
 #include <ql/rl/sampler.hpp>
 #include <ql/rl/schedule.hpp>
 #include <ql/rl/token_advantage.hpp>
+#include <ql/tensor/lanes.hpp>

@@ -8,7 +8,6 @@
 #include <ql/tensor/token_tree.hpp>
 
 #include <algorithm>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,7 +29,9 @@ struct rollout {
 struct stop_tokens {
   std::vector<token> ids;
   bool operator()(std::span<const token> answer) const {
-    return std::find(ids.begin(), ids.end(), answer.back()) != ids.end();
+    for (auto id : ids)
+      if (id == answer.back()) return true;
+    return false;
   }
 };
 
@@ -44,7 +45,9 @@ struct stop_strings {
     std::size_t longest = 0;
     for (auto& s : strings) longest = std::max(longest, s.size());
     const std::string text = decode(answer.last(std::min(answer.size(), longest + 8)));
-    return std::any_of(strings.begin(), strings.end(), [&](auto& s) { return text.find(s) != std::string::npos; });
+    for (auto& s : strings)
+      if (text.find(s) != std::string::npos) return true;
+    return false;
   }
 };
 template <class Decode>
@@ -102,8 +105,11 @@ class session {
     const auto s = tree_.add_growing(parent, capacity);
     pages_.open(s, parent, tree_[s].start, capacity);
     policy_->reach(tree_[s].start + capacity);
-    live_.push_back({s, parent, key});
-    reserve(capacity);
+    // leaves of one parent stand together, so that they share a run
+    auto place = live_.end();
+    while (place != live_.begin() && tree_[(place - 1)->segment].parent > parent) --place;
+    live_.insert(place, {s, parent, key});
+    reserve(tree_[s].start, capacity);
     return s;
   }
   std::int64_t live() const { return static_cast<std::int64_t>(live_.size()); }
@@ -117,8 +123,8 @@ class session {
     fresh();
     if (live_.empty()) return 0;
     const auto& d = sampler.distribution();
-    if (!distribution_.has_value()) distribution_ = ql::checked(d);
-    ql::detail::expects(*distribution_ == d, "session::step", "sampler", "one distribution for the whole session",
+    if (!drawing_) distribution_ = ql::checked(d), drawing_ = true;
+    ql::detail::expects(distribution_ == d, "session::step", "sampler", "one distribution for the whole session",
                         "another");
     advance();
     draw_tokens(sampler, stop);
@@ -134,7 +140,7 @@ class session {
     for (std::size_t i = 0; i < from.size(); ++i) {
       const auto j = static_cast<std::size_t>(from[i]);
       if (j < logp_.size()) r.logp[i] = logp_[j], r.entropy[i] = entropy_[j];
-      if (distribution_.has_value() && distribution_->truncated() && distribution_->rule == support_rule::frozen) {
+      if (distribution_.truncated() && distribution_.rule == support_rule::frozen) {
         if (j < kept_.size()) r.support.ids.insert(r.support.ids.end(), kept_[j].begin(), kept_[j].end());
         r.support.first.push_back(static_cast<std::int64_t>(r.support.ids.size()));
       }
@@ -162,7 +168,7 @@ class session {
         "keys of version " + std::to_string(version_));
   }
   // Room for everything a decode step touches, so that the loop allocates nothing.
-  void reserve(std::int64_t capacity) {
+  void reserve(std::int64_t start, std::int64_t capacity) {
     const auto n = live_.size();
     reserved_pages_ += capacity / key_block + 2;
     policy_->pool().reserve(reserved_pages_);
@@ -172,7 +178,7 @@ class session {
     rows_.position.reserve(n);
     rows_.path.reserve(n);
     rows_.runs.reserve(n);
-    path_pages_ += static_cast<std::size_t>((tree_[live_.back().segment].start + capacity) / key_block + 2);
+    path_pages_ += static_cast<std::size_t>((start + capacity) / key_block + 2);
     rows_.pages.reserve(path_pages_);
     results_.reserve(n);
   }
@@ -211,10 +217,6 @@ class session {
   // The last tokens of leaves that have some go through the layers: hidden_rows_ is then what predicts each next token.
   void advance() {
     rows_.clear();
-    // leaves of one parent stand together (they were added so, or the order is found here once a step)
-    const auto before = [&](const leaf& a, const leaf& b) { return tree_[a.segment].parent < tree_[b.segment].parent; };
-    // stable_sort allocates: only the step after leaves were added needs it
-    if (!std::is_sorted(live_.begin(), live_.end(), before)) std::stable_sort(live_.begin(), live_.end(), before);
     for (const auto& l : live_) {
       if (l.parent >= 0) continue;
       const auto& g = tree_[l.segment];
@@ -260,7 +262,7 @@ class session {
     }
     T* normed = scope.template take<T>(n * hidden);
     policy_->final_norm(*ctx_, view<const A, 2>(x, {n, hidden}), view<T, 2>(normed, {n, hidden}), nullptr);
-    const A inverse = static_cast<A>(1.0 / distribution_->temperature);
+    const A inverse = static_cast<A>(1.0 / distribution_.temperature);
     const auto most = std::min(n, sampled_rows);
     A* z = scope.template take<A>(most * vocabulary);
     const auto parts = (vocabulary + 15) / 16;
@@ -287,8 +289,8 @@ class session {
                                                  {partial + i * parts, static_cast<std::size_t>(parts)}},
                                    uniform(l.key, position));
         const auto index = static_cast<std::size_t>(tree_.push(l.segment, drawn.id));
-        if (distribution_->truncated()) kept_mass_log_sum_ += math::log(drawn.kept_mass);
-        if (distribution_->truncated() && distribution_->rule == support_rule::frozen) {
+        if (distribution_.truncated()) kept_mass_log_sum_ += math::log(drawn.kept_mass);
+        if (distribution_.truncated() && distribution_.rule == support_rule::frozen) {
           if (kept_.size() <= index) kept_.resize(static_cast<std::size_t>(tree_.tokens()));
           kept_[index].assign(drawn.kept.begin(), drawn.kept.end());
           values_.resize(drawn.kept.size());
@@ -318,7 +320,8 @@ class session {
   std::uint64_t version_;
   token_tree tree_;
   std::vector<leaf> live_;
-  std::optional<ql::distribution> distribution_;
+  ql::distribution distribution_;  // of the first step
+  bool drawing_ = false;
   std::vector<std::vector<A>> hidden_;  // last residual row of each given segment
   row_batch rows_;
   std::int32_t last_parent_ = -1;
