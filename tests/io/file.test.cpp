@@ -41,7 +41,7 @@ TEST(File, BoundsWhatItReads) {
   QL_EXPECT_MESSAGE(ql::io::read_file(f.write("a", "12345"), 4), format_error, "5 bytes, more than the limit of 4");
   QL_EXPECT_MESSAGE(ql::io::read_file(f.write("bomb.gz", gzip(std::string(1 << 20, '0'))), 1 << 16), format_error,
                     "inflates to more than the limit");
-  const std::string whole = gzip(std::string(1000, 'x') + "y");
+  const std::string whole = gzip(std::string(1000, 'x').append("y"));
   QL_EXPECT_MESSAGE(ql::io::read_file(f.write("cut.gz", whole.substr(0, whole.size() - 9))), format_error,
                     "ends early");
   std::string damaged = whole;
