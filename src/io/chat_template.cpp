@@ -2,10 +2,12 @@
 #include <ql/io/file.hpp>
 #include <ql/text/chat_template.hpp>
 
+#include "counted.hpp"
 #include "jinja.hpp"
 
 #include <algorithm>
 #include <filesystem>
+#include <memory>
 
 namespace ql::text {
 
@@ -16,12 +18,12 @@ struct chat_template::program {
 };
 
 chat_template::chat_template(std::string_view source, std::string_view what, const template_limits& limits) {
-  auto p = std::make_shared<program>();
+  auto p = std::make_unique<io::detail::counted<program>>();
   p->what = what;
   p->source = source;
   p->limits = limits;
   p->statements = jinja::parse(p->source, p->what);
-  program_ = std::move(p);
+  program_ = io::detail::shared<program>(p.release());
 }
 
 namespace {
@@ -107,3 +109,5 @@ std::string chat_template::render_variables(const io::json::value::object_type& 
 }
 
 }  // namespace ql::text
+
+template class ql::io::detail::shared<ql::text::chat_template::program>;

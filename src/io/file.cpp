@@ -11,6 +11,8 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <utility>
 
 namespace ql::io {
 namespace {
@@ -43,10 +45,10 @@ bool is_plain_file_name(std::string_view name) {
          name.find_first_of(std::string_view("/\\\0", 3)) == std::string_view::npos;
 }
 
-std::string read_file(const std::filesystem::path& path, std::size_t max_bytes) {
-  const std::string shown = path.string();
+std::string read_file(const file_path& path, std::size_t max_bytes) {
+  const std::string& shown = path.text;
   // O_NONBLOCK: opening a FIFO must not wait for a writer.
-  const descriptor d(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  const descriptor d(::open(path.text.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (d.fd < 0) fail_errno(shown, "open", errno);
   const auto size = static_cast<std::size_t>(checked_stat(d.fd, shown).st_size);
   if (size > max_bytes)
@@ -102,14 +104,15 @@ std::string gunzip(std::string_view data, std::string_view what, std::size_t max
   }
 }
 
-mapped_file::mapped_file(const std::filesystem::path& path) {
-  const descriptor d(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (d.fd < 0) fail_errno(path.string(), "open", errno);
-  map(d.fd, path.string());
+mapped_file::mapped_file(const file_path& path) {
+  const descriptor d(::open(path.text.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (d.fd < 0) fail_errno(path.text, "open", errno);
+  map(d.fd, path.text);
 }
 
-mapped_file::mapped_file(const std::filesystem::path& directory, std::string_view name,
-                         const std::filesystem::path& link_root) {
+mapped_file::mapped_file(const file_path& folder_path, std::string_view name, const file_path& link_root) {
+  namespace fs = std::filesystem;
+  const fs::path directory(folder_path.text);
   std::string shown = (directory / std::string(name)).string();
   std::replace(shown.begin(), shown.end(), '\0', '?');  // messages end at a NUL
   if (!is_plain_file_name(name))
@@ -125,10 +128,9 @@ mapped_file::mapped_file(const std::filesystem::path& directory, std::string_vie
   if (errno != ELOOP) fail_errno(shown, "open", errno);
   if (link_root.empty())
     throw file_error(shown + ": a symbolic link; allow links to a folder you trust (Hugging Face caches use them)");
-  namespace fs = std::filesystem;
   std::error_code ec;
   const fs::path target = fs::canonical(directory / file, ec);
-  const fs::path root = ec ? fs::path() : fs::canonical(link_root, ec);
+  const fs::path root = ec ? fs::path() : fs::canonical(link_root.text, ec);
   if (ec) throw file_error(shown + ": cannot resolve the symbolic link: " + ec.message());
   const auto [r, t] = std::mismatch(root.begin(), root.end(), target.begin(), target.end());
   if (r != root.end()) throw file_error(shown + ": a symbolic link that leaves " + root.string());
@@ -146,14 +148,23 @@ void mapped_file::map(int fd, const std::string& shown) {
   size_ = size;
 }
 
+mapped_file::mapped_file(mapped_file&& o) noexcept
+    : data_(std::exchange(o.data_, nullptr)), size_(std::exchange(o.size_, 0)) {}
+
+mapped_file& mapped_file::operator=(mapped_file&& o) noexcept {
+  std::swap(data_, o.data_);
+  std::swap(size_, o.size_);
+  return *this;
+}
+
 mapped_file::~mapped_file() {
   if (data_ != nullptr) ::munmap(data_, size_);
 }
 
-atomic_file::atomic_file(std::filesystem::path path) : path_(std::move(path)) {
+atomic_file::atomic_file(file_path path) : path_(std::move(path.text)) {
   static std::atomic<unsigned> counter{0};
   for (int attempt = 0; attempt < 100 && descriptor_ < 0; ++attempt) {
-    temporary_ = path_.string() + ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(counter++);
+    temporary_ = path_ + ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(counter++);
     descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (descriptor_ < 0 && errno != EEXIST) break;
   }
@@ -176,16 +187,19 @@ void atomic_file::write(std::span<const std::byte> bytes) {
   }
 }
 
+void atomic_file::write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+
 void atomic_file::commit() {
   if (::fsync(descriptor_) != 0) fail_errno(temporary_, "sync", errno);
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_errno(path_.string(), "put in place", errno);
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_errno(path_, "put in place", errno);
   ::close(std::exchange(descriptor_, -1));
-  const std::string folder = path_.has_parent_path() ? path_.parent_path().string() : ".";
+  const std::string shown_parent = std::filesystem::path(path_).parent_path().string();
+  const std::string folder = shown_parent.empty() ? "." : shown_parent;
   const descriptor d(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (d.fd < 0 || ::fsync(d.fd) != 0) fail_errno(folder, "sync", errno);
 }
 
-void write_file(const std::filesystem::path& path, std::string_view text) {
+void write_file(const file_path& path, std::string_view text) {
   atomic_file f(path);
   f.write(text);
   f.commit();

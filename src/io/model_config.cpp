@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 
 namespace ql::io {
 namespace {
@@ -232,8 +233,8 @@ model_config model_config::parse(std::string_view text, std::string_view what) {
   return c;
 }
 
-model_config model_config::read(const std::filesystem::path& directory) {
-  const auto path = directory / "config.json";
+model_config model_config::read(const file_path& directory) {
+  const auto path = std::filesystem::path(directory.text) / "config.json";
   return parse(read_file(path, largest_file), path.string());
 }
 
@@ -359,8 +360,8 @@ generation_config generation_config::parse(std::string_view text, std::string_vi
   return g;
 }
 
-std::optional<generation_config> generation_config::read(const std::filesystem::path& directory) {
-  const auto path = directory / "generation_config.json";
+std::optional<generation_config> generation_config::read(const file_path& directory) {
+  const auto path = std::filesystem::path(directory.text) / "generation_config.json";
   if (!exists(path)) return std::nullopt;
   return parse(read_file(path, largest_file), path.string());
 }

@@ -8,8 +8,10 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <filesystem>
 #include <map>
 #include <numeric>
+#include <utility>
 
 namespace ql::io {
 namespace {
@@ -97,18 +99,23 @@ std::uint16_t float_to_half(float x) {
 void read_values(const tensor_entry& t, std::span<float> out) { read_any(t, out); }
 void read_values(const tensor_entry& t, std::span<bf16> out) { read_any(t, out); }
 
-safetensors safetensors::open(const std::filesystem::path& path) {
+std::int64_t tensor_entry::size() const {
+  std::int64_t n = 1;
+  for (auto e : shape) n *= e;
+  return n;
+}
+
+safetensors safetensors::open(const file_path& path) {
   safetensors s;
   s.file_ = mapped_file(path);
-  s.parse(s.file_.bytes(), path.string());
+  s.parse(s.file_.bytes(), path.text);
   return s;
 }
 
-safetensors safetensors::open(const std::filesystem::path& directory, std::string_view name,
-                              const std::filesystem::path& link_root) {
+safetensors safetensors::open(const file_path& directory, std::string_view name, const file_path& link_root) {
   safetensors s;
   s.file_ = mapped_file(directory, name, link_root);
-  s.parse(s.file_.bytes(), (directory / std::string(name)).string());
+  s.parse(s.file_.bytes(), detail::joined(directory, name).text);
   return s;
 }
 
@@ -276,9 +283,12 @@ std::string safetensors_header(std::vector<tensor_entry>& tensors, const safeten
   return text;
 }
 
-safetensors_writer::safetensors_writer(const std::filesystem::path& path, std::string_view header,
-                                       std::uint64_t data_bytes)
-    : file_(path), path_(path.string()), left_(data_bytes) {
+std::string safetensors_header(std::vector<tensor_entry>& tensors) {
+  return safetensors_header(tensors, detail::usual_metadata());
+}
+
+safetensors_writer::safetensors_writer(const file_path& path, std::string_view header, std::uint64_t data_bytes)
+    : file_(path), path_(path.text), left_(data_bytes) {
   std::byte length[8];
   for (std::size_t i = 0; i < 8; ++i) length[i] = static_cast<std::byte>(header.size() >> (8 * i));
   file_.write(length);
@@ -296,18 +306,19 @@ void safetensors_writer::commit() {
   file_.commit();
 }
 
-checkpoint checkpoint::open(const std::filesystem::path& directory, const std::filesystem::path& link_root) {
+checkpoint checkpoint::open(const file_path& folder, const file_path& link_root) {
+  const std::filesystem::path directory(folder.text);
   checkpoint c;
-  c.directory_ = directory.string();
+  c.directory_ = folder.text;
   const auto index = directory / std::string(detail::index_name);
   const auto add = [&](const std::string& name) {
-    c.shards_.push_back(std::make_unique<shard>(shard{name, safetensors::open(directory, name, link_root)}));
-    return c.shards_.back().get();
+    c.shards_.push_back(shard{name, safetensors::open(folder, name, link_root)});
+    return &c.shards_.back();
   };
   if (exists(directory / std::string(detail::single_name))) {
     for (const auto& t : add(std::string(detail::single_name))->file.tensors()) c.tensors_.push_back(&t);
   } else if (exists(index)) {
-    const mapped_file mapped(directory, detail::index_name, link_root);
+    const mapped_file mapped(folder, detail::index_name, link_root);
     if (mapped.size() > largest_index) throw format_error(index.string() + ": larger than 256 MB");
     c.index_.assign(reinterpret_cast<const char*>(mapped.bytes().data()), mapped.size());
     const json::value root = json::parse(c.index_, index.string());
@@ -323,6 +334,7 @@ checkpoint checkpoint::open(const std::filesystem::path& directory, const std::f
       home.emplace(name, &file.string());
     }
     if (files.size() > most_shards) throw format_error(index.string() + ": more than 10000 files");
+    c.shards_.reserve(files.size());  // `files` points into it
     for (auto& [name, opened] : files) {
       opened = add(name);
       for (const auto& t : opened->file.tensors()) {
@@ -383,8 +395,14 @@ void check_replacement(const tensor_entry& t, std::size_t bytes) {
                                    std::to_string(bytes));
 }
 
-void check_free(const std::filesystem::path& directory, bool sharded) {
-  const auto other = directory / std::string(sharded ? single_name : index_name);
+safetensors::metadata_type usual_metadata() { return {{"format", "pt"}}; }
+
+file_path joined(const file_path& directory, std::string_view name) {
+  return std::filesystem::path(directory.text) / name;
+}
+
+void check_free(const file_path& directory, bool sharded) {
+  const auto other = std::filesystem::path(directory.text) / (sharded ? single_name : index_name);
   if (exists(other))
     throw file_error(other.string() +
                      ": left of another checkpoint and would shadow the new one; save into an empty folder");

@@ -3,6 +3,7 @@
 #include <ql/text/tokenizer.hpp>
 
 #include "bpe.hpp"
+#include "counted.hpp"
 #include "dom.hpp"
 #include "pattern.hpp"
 #include "unicode.hpp"
@@ -12,6 +13,7 @@
 #include <atomic>
 #include <cstring>
 #include <filesystem>
+#include <memory>
 #include <mutex>
 #include <thread>
 
@@ -964,7 +966,7 @@ tokenizer tokenizer::from_json(std::string_view text, std::string_view what) {
   l.depth = 32;
   const io::json::detail::document d(text, what, l);
   if (!d.root.is_object()) throw io::format_error(std::string(what) + ": expected a JSON object");
-  auto p = std::make_shared<parts>();
+  auto p = std::make_unique<io::detail::counted<parts>>();
   loader load{std::string(what), *p};
   if (const auto e = loader::get(d.root, "normalizer")) load.normalizer(*e, "normalizer");
   bool bytes = false;
@@ -976,13 +978,15 @@ tokenizer tokenizer::from_json(std::string_view text, std::string_view what) {
   if (const auto e = loader::get(d.root, "post_processor")) load.post_processor(*e, "post_processor");
   load.added_tokens(d.root);
   load.finish();
-  return tokenizer(std::move(p));
+  return tokenizer(io::detail::shared<parts>(p.release()));
 }
+
+tokenizer::tokenizer(io::detail::shared<parts> p) : parts_(std::move(p)) {}
 
 tokenizer tokenizer::from_file(const std::string& path) { return from_json(io::read_file(path, largest_file), path); }
 
 tokenizer tokenizer::from_gpt2(const std::string& vocab, const std::string& merges) {
-  auto p = std::make_shared<parts>();
+  auto p = std::make_unique<io::detail::counted<parts>>();
   loader load{vocab, *p};
   io::json::limits l;
   l.bytes = largest_file;
@@ -1014,7 +1018,7 @@ tokenizer tokenizer::from_gpt2(const std::string& vocab, const std::string& merg
   p->decoder.what = decoding::kind::byte_level;
   if (end >= 0) p->added.push_back({.id = end, .content = "<|endoftext|>", .special = true});
   load.finish();
-  return tokenizer(std::move(p));
+  return tokenizer(io::detail::shared<parts>(p.release()));
 }
 
 tokenizer tokenizer::from_directory(const std::string& folder) {
@@ -1163,3 +1167,5 @@ thinking_tokens find_thinking_tokens(const tokenizer& t, std::string_view open, 
 }
 
 }  // namespace ql::text
+
+template class ql::io::detail::shared<ql::text::tokenizer::parts>;

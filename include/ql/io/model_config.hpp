@@ -2,10 +2,10 @@
 #pragma once
 
 #include <ql/io/error.hpp>
+#include <ql/io/file.hpp>
 #include <ql/scalar.hpp>
 
 #include <cstdint>
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -51,7 +51,7 @@ struct model_config {
   // rope_parameters and dtype. What would change the numbers but is not supported (sliding windows, quantised weights,
   // code from the repository, other rope types, further biases) throws format_error, naming the key and the remedy.
   static model_config parse(std::string_view text, std::string_view what = "config.json");
-  static model_config read(const std::filesystem::path& directory);
+  static model_config read(const file_path& directory);
 
   // `text` with what differs between *this and parse(text) changed in place and every other byte kept: the context
   // length, the token ids, tied embeddings, dtype, rope_theta and rope scaling.
@@ -72,7 +72,7 @@ struct generation_config {
 
   static generation_config parse(std::string_view text, std::string_view what = "generation_config.json");
   // Empty where the folder has none; eos ids then come from config.json.
-  static std::optional<generation_config> read(const std::filesystem::path& directory);
+  static std::optional<generation_config> read(const file_path& directory);
 };
 
 // All ids that end an answer: of generation_config.json, else of config.json.

@@ -7,12 +7,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace ql::io {
@@ -45,11 +42,7 @@ struct tensor_entry {
   std::vector<std::int64_t> shape;
   std::span<const std::byte> bytes;
 
-  std::int64_t size() const {
-    std::int64_t n = 1;
-    for (auto e : shape) n *= e;
-    return n;
-  }
+  std::int64_t size() const;
 };
 
 // Values of an F32, F16 or BF16 tensor; `out` must have its size. Other types throw format_error, naming tensor and
@@ -67,9 +60,8 @@ class safetensors {
  public:
   using metadata_type = std::vector<std::pair<std::string, std::string>>;
 
-  static safetensors open(const std::filesystem::path& path);
-  static safetensors open(const std::filesystem::path& directory, std::string_view name,
-                          const std::filesystem::path& link_root);
+  static safetensors open(const file_path& path);
+  static safetensors open(const file_path& directory, std::string_view name, const file_path& link_root);
   // The bytes must outlive the result.
   static safetensors view(std::span<const std::byte> file, std::string_view what = "safetensors");
 
@@ -91,13 +83,13 @@ class safetensors {
 
 // The header that safetensors' own writer makes for these tensors, whose bytes then follow in the order in which
 // `tensors` is left: by descending type, then by name.
-std::string safetensors_header(std::vector<tensor_entry>& tensors,
-                               const safetensors::metadata_type& metadata = {{"format", "pt"}});
+std::string safetensors_header(std::vector<tensor_entry>& tensors, const safetensors::metadata_type& metadata);
+std::string safetensors_header(std::vector<tensor_entry>& tensors);  // of {"format": "pt"}
 
 // Writes a file of a known header, tensor by tensor; the file appears when commit() has checked that all bytes came.
 class safetensors_writer {
  public:
-  safetensors_writer(const std::filesystem::path& path, std::string_view header, std::uint64_t data_bytes);
+  safetensors_writer(const file_path& path, std::string_view header, std::uint64_t data_bytes);
   void write(std::span<const std::byte> bytes);
   void commit();
 
@@ -117,27 +109,29 @@ class checkpoint {
   };
 
   // Symbolic links are refused, unless they lead into `link_root` (the folder of a Hugging Face cache).
-  static checkpoint open(const std::filesystem::path& directory, const std::filesystem::path& link_root = {});
+  static checkpoint open(const file_path& directory, const file_path& link_root = {});
 
   // Shard by shard, in the order of their bytes; of a sharded model those that the index lists.
   std::span<const tensor_entry* const> tensors() const { return tensors_; }
   const tensor_entry* find(std::string_view name) const;
   // Throws format_error naming the folder and, where there is one, the most similar name.
   const tensor_entry& at(std::string_view name) const;
-  std::span<const std::unique_ptr<shard>> shards() const { return shards_; }
+  std::span<const shard> shards() const { return shards_; }
   std::uint64_t bytes() const;
   // The text of the index; empty for a single file.
   const std::string& index() const { return index_; }
 
  private:
   std::string directory_, index_;
-  std::vector<std::unique_ptr<shard>> shards_;
+  std::vector<shard> shards_;
   std::vector<const tensor_entry*> tensors_, by_name_;
 };
 
 namespace detail {
 void check_replacement(const tensor_entry& t, std::size_t bytes);
-void check_free(const std::filesystem::path& directory, bool sharded);
+safetensors::metadata_type usual_metadata();
+file_path joined(const file_path& directory, std::string_view name);
+void check_free(const file_path& directory, bool sharded);
 struct shard_plan {
   std::string name, header;
   std::vector<tensor_entry> tensors;
@@ -154,36 +148,37 @@ inline constexpr std::string_view index_name = "model.safetensors.index.json";
 // bytes_of(tensor) returns the bytes to write, of the tensor's own type and size, valid until the next call.
 //   save(c, "out", [](const tensor_entry& t) { return t.bytes; });
 template <class BytesOf>
-void save(const checkpoint& c, const std::filesystem::path& directory, BytesOf&& bytes_of) {
+void save(const checkpoint& c, const file_path& directory, BytesOf&& bytes_of) {
   detail::check_free(directory, !c.index().empty());
   for (const auto& s : c.shards()) {
     std::uint64_t total = 0;
-    for (const auto& t : s->file.tensors()) total += t.bytes.size();
-    safetensors_writer w(directory / s->name, s->file.header(), total);
-    for (const auto& t : s->file.tensors()) {
+    for (const auto& t : s.file.tensors()) total += t.bytes.size();
+    safetensors_writer w(detail::joined(directory, s.name), s.file.header(), total);
+    for (const auto& t : s.file.tensors()) {
       const std::span<const std::byte> bytes = c.find(t.name) == &t ? bytes_of(t) : t.bytes;
       detail::check_replacement(t, bytes.size());
       w.write(bytes);
     }
     w.commit();
   }
-  if (!c.index().empty()) write_file(directory / std::string(detail::index_name), c.index());
+  if (!c.index().empty()) write_file(detail::joined(directory, detail::index_name), c.index());
 }
 
 struct save_options {
-  std::uint64_t shard_bytes = 5'000'000'000;  // of tensors in one file
-  safetensors::metadata_type metadata = {{"format", "pt"}};
+  std::uint64_t shard_bytes = 5'000'000'000;                       // of tensors in one file
+  safetensors::metadata_type metadata = detail::usual_metadata();  // {"format": "pt"}
 };
 
 // Writes tensors (names, types, shapes) as a new checkpoint, in one file or in shards filled in the given order.
 // bytes_of(tensor) as above; `bytes` of the given tensors is not read.
 template <class BytesOf>
-void save(std::vector<tensor_entry> tensors, const std::filesystem::path& directory, BytesOf&& bytes_of,
+void save(std::vector<tensor_entry> tensors, const file_path& directory, BytesOf&& bytes_of,
           const save_options& options = {}) {
-  const auto plan = detail::plan_shards(std::move(tensors), options.shard_bytes, options.metadata);
+  const auto plan =
+      detail::plan_shards(static_cast<std::vector<tensor_entry>&&>(tensors), options.shard_bytes, options.metadata);
   detail::check_free(directory, plan.size() > 1);
   for (const auto& s : plan) {
-    safetensors_writer w(directory / s.name, s.header, s.bytes);
+    safetensors_writer w(detail::joined(directory, s.name), s.header, s.bytes);
     for (const auto& t : s.tensors) {
       const std::span<const std::byte> bytes = bytes_of(t);
       detail::check_replacement(t, bytes.size());
@@ -191,7 +186,7 @@ void save(std::vector<tensor_entry> tensors, const std::filesystem::path& direct
     }
     w.commit();
   }
-  if (plan.size() > 1) write_file(directory / std::string(detail::index_name), detail::index_of(plan));
+  if (plan.size() > 1) write_file(detail::joined(directory, detail::index_name), detail::index_of(plan));
 }
 
 }  // namespace ql::io

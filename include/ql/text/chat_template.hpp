@@ -3,10 +3,10 @@
 
 #include <ql/error.hpp>
 #include <ql/io/json.hpp>
+#include <ql/io/shared.hpp>
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -71,7 +71,7 @@ class chat_template {
   struct program;
 
  private:
-  std::shared_ptr<const program> program_;
+  io::detail::shared<program> program_;
 };
 
 }  // namespace ql::text

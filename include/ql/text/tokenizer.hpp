@@ -2,11 +2,11 @@
 #pragma once
 
 #include <ql/io/error.hpp>
+#include <ql/io/shared.hpp>
 #include <ql/scalar.hpp>
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -86,8 +86,8 @@ class tokenizer {
 
  private:
   friend class stream_decoder;
-  explicit tokenizer(std::shared_ptr<const parts> p) : parts_(std::move(p)) {}
-  std::shared_ptr<const parts> parts_;
+  explicit tokenizer(io::detail::shared<parts> p);
+  io::detail::shared<parts> parts_;
 };
 
 // Turns ids into text as they arrive, never a part of a character. All that push() and finish() return together is
@@ -102,7 +102,7 @@ class stream_decoder {
   std::string finish();
 
  private:
-  std::shared_ptr<const tokenizer::parts> parts_;
+  io::detail::shared<tokenizer::parts> parts_;
   bool skip_special_;
   bool first_ = true;
   std::size_t to_strip_;
