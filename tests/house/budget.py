@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compile-time budget in CPU seconds: the least of up to three compiles. Usage: budget.py TOOLCHAIN.json headers | tests
+"""Compile-time budget in CPU seconds: the least of up to six compiles. Usage: budget.py TOOLCHAIN.json headers | tests
 
 headers   a file with one include, g++ -O0 -c
 tests     every tests/**/*.test.cpp with the flags of the build"""
@@ -33,7 +33,7 @@ def cpu_seconds(command, folder=None):
 def least(command, limit, folder=None):
     """Measures again only while the limit is exceeded, so that noise does not count."""
     best = None
-    for _ in range(3):
+    for _ in range(6):
         seconds = cpu_seconds(command, folder)
         if seconds is None:
             return None
