@@ -21,7 +21,7 @@ MAY_INCLUDE = {
     "comm": {"L0", "tensor"},
     "io": {"L0", "tensor"},
     "text": {"L0", "io"},
-    "data": {"L0", "io", "text"},
+    "data": {"L0", "tensor", "io", "text"},
     "backend/cpu": {"L0", "tensor", "rl", "model", "comm"},
     "backend/cuda": {"L0", "tensor", "rl", "model", "comm"},
 }
