@@ -5,7 +5,7 @@ find_package(Threads REQUIRED)
 # Layers (docs/architecture.md): L4 names belong to ql::recipe, the umbrella to ql::ql, the rest to ql::core.
 file(GLOB_RECURSE _ql_headers CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/include/ql/*.hpp")
 set(_ql_recipe_headers ${_ql_headers})
-list(FILTER _ql_recipe_headers INCLUDE REGEX "/include/ql/((recipe|reflect|observer|checkpoint|trainer|policy_update)\\.hpp|eval/.*)$")
+list(FILTER _ql_recipe_headers INCLUDE REGEX "/include/ql/((recipe|reflect|archive|observer|checkpoint|trainer|policy_update)\\.hpp|eval/.*)$")
 set(_ql_cuda_headers ${_ql_headers})
 list(FILTER _ql_cuda_headers INCLUDE REGEX "/include/ql/backend/cuda/")
 set(_ql_umbrella ${_ql_headers})
@@ -61,6 +61,9 @@ if(QL_IO AND _ql_io_sources)
   target_link_libraries(ql_io PUBLIC ql_core PRIVATE $<BUILD_INTERFACE:ql_dev>)
   include("${CMAKE_CURRENT_LIST_DIR}/io_dependencies.cmake")
   list(APPEND QL_COMPONENTS io)
+  if(TARGET ql_recipe)
+    target_link_libraries(ql_recipe INTERFACE ql_io) # checkpoints, run directories
+  endif()
 endif()
 
 if(QL_CUDA)
