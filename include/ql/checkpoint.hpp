@@ -46,7 +46,8 @@ struct checkpoint_plan {
 };
 
 // Called before each system call of a save with its name ("mkdir", "open", "write", "fsync", "rename", "symlink",
-// "unlink") and path; what it returns, if not 0, is taken for the call's errno. For tests of crashes and full disks.
+// "unlink") and path; what it returns, if positive, is taken for the call's errno; a negative value lets an
+// "fsync" be skipped. For tests of crashes and full disks.
 using disk_hook = int (*)(std::string_view call, std::string_view path);
 disk_hook set_disk_hook(disk_hook hook);
 
@@ -180,6 +181,7 @@ class checkpoint_store {
     std::string commit(const detail::checkpoint_plan& written);
 
     checkpoint_store& store;
+    const detail::checkpoint_plan& counted;
     std::int64_t step;
     std::uint64_t needed;
     std::string aside;

@@ -25,18 +25,18 @@ namespace ql {
 
 // A process begins or continues a run.
 struct run_started {
-  std::string name;                        // of the recipe
-  std::string directory;                   // of the run
-  std::optional<std::int64_t> resumed_at;  // the step of the checkpoint it continues from
-  std::int64_t total_steps = 0;            // of all phases; 0: not known beforehand
-  std::string device;                      // "cpu, 2 threads"
+  std::string name = {};                        // of the recipe
+  std::string directory = {};                   // of the run
+  std::optional<std::int64_t> resumed_at = {};  // the step of the checkpoint it continues from
+  std::int64_t total_steps = 0;                 // of all phases; 0: not known beforehand
+  std::string device = {};                      // "cpu, 2 threads"
   std::int64_t parameters = 0;
 };
 
 struct phase_started {
   std::int64_t phase = 0, step = 0;     // `step`: optimizer steps done before
-  std::string stage;                    // "sft" or "rl"
-  std::string name;                     // "documents of 129 to 256 tokens"
+  std::string stage = {};               // "sft" or "rl"
+  std::string name = {};                // "documents of 129 to 256 tokens"
   std::int64_t steps = 0;               // planned; 0: until a plateau
   std::int64_t max_length = 0;          // of input, in tokens
   std::int64_t pool = 0, retained = 0;  // examples to draw from, and those of earlier phases among them
@@ -55,28 +55,30 @@ struct step_time {
 
 // One step of training. What a stage does not have stays empty.
 struct step_finished {
-  std::int64_t phase = 0, step = 0;               // the row's identity; steps count from 1 through all phases
-  std::string stage = "rl";                       // "sft" or "rl"
-  std::optional<double> reward_mean, reward_std;  // after shaping
-  std::optional<double> score_mean;               // of the task, before shaping
-  std::optional<double> accuracy;                 // share of answers with full score
-  std::optional<double> entropy;                  // nats per token
-  std::optional<double> kl;                       // of the monitor, where it looked at this step
-  std::optional<double> length_mean;              // of answers, in tokens
-  std::optional<std::int64_t> length_max;
-  std::optional<double> truncated;                                       // share of answers cut by the limit
-  std::optional<std::int64_t> groups_wrong, groups_mixed, groups_right;  // all wrong, both kinds, all right
-  std::optional<std::int64_t> groups_kept, groups_abstained, refills;
-  std::optional<std::int64_t> retained_groups, retained_mixed;  // of retained examples; and those with both kinds
-  std::optional<double> clip_fraction, ratio_deviation;         // share of clipped tokens; largest |ratio - 1|
-  std::optional<double> gradient_norm;                          // before clipping, the largest of the step's updates
+  std::int64_t phase = 0, step = 0;                         // the row's identity; steps count from 1 through all phases
+  std::string stage = "rl";                                 // "sft" or "rl"
+  std::optional<double> reward_mean = {}, reward_std = {};  // after shaping
+  std::optional<double> score_mean = {};                    // of the task, before shaping
+  std::optional<double> accuracy = {};                      // share of answers with full score
+  std::optional<double> entropy = {};                       // nats per token
+  std::optional<double> kl = {};                            // of the monitor, where it looked at this step
+  std::optional<double> length_mean = {};                   // of answers, in tokens
+  std::optional<std::int64_t> length_max = {};
+  std::optional<double> truncated = {};  // share of answers cut by the limit
+  std::optional<std::int64_t> groups_wrong = {}, groups_mixed = {},
+                              groups_right = {};  // all wrong, both kinds, all right
+  std::optional<std::int64_t> groups_kept = {}, groups_abstained = {}, refills = {};
+  std::optional<std::int64_t> retained_groups = {},
+                              retained_mixed = {};                 // of retained examples; and those with both kinds
+  std::optional<double> clip_fraction = {}, ratio_deviation = {};  // share of clipped tokens; largest |ratio - 1|
+  std::optional<double> gradient_norm = {};                        // before clipping, the largest of the step's updates
   double learning_rate = 0;
-  std::optional<double> loss;
+  std::optional<double> loss = {};
   bool skipped = false;  // nothing was kept, or a gradient was not finite: no update
   std::int64_t tokens_generated = 0, tokens_trained = 0;
   std::int64_t mismatch_compared = 0, mismatch_found = 0;  // log-probs compared with the training forward; unequal bits
-  std::optional<std::int64_t> pool, retained;
-  step_time time;
+  std::optional<std::int64_t> pool = {}, retained = {};
+  step_time time = {};
 };
 
 // Accuracy on documents of one length, with its interval.
@@ -92,7 +94,7 @@ struct validation_finished {
   std::string set = "validation";
   double accuracy = 0, low = 0, high = 0;  // over all items
   std::int64_t items = 0;
-  std::vector<length_accuracy> by_length;
+  std::vector<length_accuracy> by_length = {};
   double seconds = 0;
 };
 
@@ -105,15 +107,15 @@ struct scoring_progress {
 struct scoring_finished {
   std::int64_t phase = 0, step = 0;  // the phase that begins
   std::int64_t scored = 0, retained = 0;
-  std::vector<std::int64_t> histogram;  // of mean scores, equal bins from 0 to 1
-  std::vector<std::int64_t> retained_histogram;
+  std::vector<std::int64_t> histogram = {};  // of mean scores, equal bins from 0 to 1
+  std::vector<std::int64_t> retained_histogram = {};
   std::int64_t tokens = 0;
   double seconds = 0;
 };
 
 struct checkpoint_saved {
   std::int64_t step = 0;
-  std::string name;
+  std::string name = {};
   std::int64_t bytes = 0;
   double seconds = 0;
   bool best = false;
@@ -122,30 +124,30 @@ struct checkpoint_saved {
 // One sampled answer with everything that was decided about it.
 struct sample_logged {
   std::int64_t phase = 0, step = 0, group = 0, sample = 0;
-  std::string example;  // its id
-  std::string question, gold;
-  std::string response;
-  std::string answer;                 // extracted from the response
-  std::optional<double> rule, judge;  // scores; empty: not asked
-  std::string why;                    // the verifier's or judge's reason
-  std::optional<double> score;        // of the task; empty: abstained
+  std::string example = {};  // its id
+  std::string question = {}, gold = {};
+  std::string response = {};
+  std::string answer = {};                      // extracted from the response
+  std::optional<double> rule = {}, judge = {};  // scores; empty: not asked
+  std::string why = {};                         // the verifier's or judge's reason
+  std::optional<double> score = {};             // of the task; empty: abstained
   double reward = 0, advantage = 0;
   std::int64_t length = 0;  // in tokens
   bool truncated = false, kept = true;
-  std::string dropped;            // why its group is not trained on
-  std::vector<std::int32_t> ids;  // tokens of the response, their texts and log-probs; empty: not logged
-  std::vector<std::string> pieces;
-  std::vector<float> logp;
+  std::string dropped = {};            // why its group is not trained on
+  std::vector<std::int32_t> ids = {};  // tokens of the response, their texts and log-probs; empty: not logged
+  std::vector<std::string> pieces = {};
+  std::vector<float> logp = {};
 };
 
 struct warning {
-  std::string what;
+  std::string what = {};
   std::int64_t step = 0;
 };
 
 struct run_finished {
   std::string reason = "finished";  // "finished", "interrupted" or "failed"
-  std::string detail;
+  std::string detail = {};
   std::int64_t step = 0;
   double seconds = 0;
 };
@@ -242,10 +244,10 @@ class run_log {
 };
 
 struct progress_options {
-  int descriptor = 2;          // where to: standard error
-  std::optional<bool> live;    // one line that is rewritten; default: where it is a terminal
-  std::optional<bool> colour;  // default: where live and NO_COLOR is not set
-  int width = 0;               // columns; 0: the terminal's, or no limit where it is none
+  int descriptor = 2;               // where to: standard error
+  std::optional<bool> live = {};    // one line that is rewritten; default: where it is a terminal
+  std::optional<bool> colour = {};  // default: where live and NO_COLOR is not set
+  int width = 0;                    // columns; 0: the terminal's, or no limit where it is none
 };
 
 // One line a step: step, phase, reward, accuracy, entropy, KL, length, tokens/s, time left. Rewritten in place on a

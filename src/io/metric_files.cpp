@@ -179,7 +179,8 @@ namespace {
 template <class Event>
 void log(int fd, std::string_view name, const Event& e) {
   tree::object_type o{{"wall", now()}};
-  for (const auto& m : named(name, e).object()) o.push_back(m);
+  const tree fields = named(name, e);
+  for (const auto& m : fields.object()) o.push_back(m);
   const std::string line = line_of(o);
   [[maybe_unused]] const ssize_t n = ::write(fd, line.data(), line.size());
 }
