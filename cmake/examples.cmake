@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # examples/<name>.cpp is a program ql_example_<name>; examples/<name>/*.cpp together are one. Each is also run as a test.
+# examples/qwenlong_l1/ is a program of its own (tool.cmake).
 file(GLOB_RECURSE _ql_example_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/examples/*.cpp")
+list(FILTER _ql_example_sources EXCLUDE REGEX "/examples/qwenlong_l1/")
 set(_ql_examples)
 foreach(source IN LISTS _ql_example_sources)
   file(RELATIVE_PATH _ql_name "${PROJECT_SOURCE_DIR}/examples" "${source}")

@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -75,17 +76,25 @@ line_reader::line_reader(const file_path& path, std::size_t max_line) : path_(pa
   state_ = s;
   try {
     s->max_line = max_line;
+    const bool standard = path_ == "-";
+    if (standard) path_ = "standard input";
     // O_NONBLOCK: opening a FIFO must not wait for a writer.
-    s->descriptor = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    s->descriptor = standard ? ::dup(STDIN_FILENO) : ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (s->descriptor < 0) throw file_error(path_ + ": cannot open: " + std::strerror(errno));
     struct stat about{};
     if (::fstat(s->descriptor, &about) != 0) throw file_error(path_ + ": cannot examine: " + std::strerror(errno));
-    if (!S_ISREG(about.st_mode)) throw file_error(path_ + ": not a regular file");
-    unsigned char magic[2] = {};
-    const ssize_t n = ::pread(s->descriptor, magic, 2, 0);
-    if (n == 2 && magic[0] == 0x1f && magic[1] == 0x8b) {
+    if (!standard && !S_ISREG(about.st_mode)) throw file_error(path_ + ": not a regular file");
+    // The first bytes say whether it is gzip; a pipe cannot be read twice.
+    std::size_t n = 0;
+    for (std::size_t more = 1; n < 2 && more > 0; n += more) more = s->read_some(s->in.data() + n, 2 - n, path_);
+    if (n == 2 && s->in[0] == '\x1f' && s->in[1] == '\x8b') {
       if (inflateInit2(&s->z, 15 + 16) != Z_OK) throw file_error(path_ + ": cannot start zlib");
       s->gzip = s->member_open = true;
+      s->z.next_in = reinterpret_cast<Bytef*>(s->in.data());
+      s->z.avail_in = 2;
+    } else {
+      std::copy_n(s->in.data(), n, s->out.data());
+      s->end = n;
     }
   } catch (...) {
     delete s;

@@ -332,6 +332,37 @@ model::decoder_config decoder_of(const model_config& c) {
   return model::checked(d);
 }
 
+std::vector<tensor_shape> tensors_of(const model_config& c) {
+  const std::int64_t hidden = c.hidden_size, q = c.num_attention_heads * c.head_dim,
+                     kv = c.num_key_value_heads * c.head_dim, ffn = c.intermediate_size;
+  std::vector<tensor_shape> all;
+  all.push_back({"model.embed_tokens.weight", {c.vocab_size, hidden}});
+  for (std::int64_t l = 0; l < c.num_hidden_layers; ++l) {
+    const std::string at = "model.layers." + std::to_string(l) + ".", attention = at + "self_attn.";
+    all.push_back({at + "input_layernorm.weight", {hidden}});
+    all.push_back({attention + "q_proj.weight", {q, hidden}});
+    all.push_back({attention + "k_proj.weight", {kv, hidden}});
+    all.push_back({attention + "v_proj.weight", {kv, hidden}});
+    if (c.qkv_bias) {
+      all.push_back({attention + "q_proj.bias", {q}});
+      all.push_back({attention + "k_proj.bias", {kv}});
+      all.push_back({attention + "v_proj.bias", {kv}});
+    }
+    if (c.qk_norm) {
+      all.push_back({attention + "q_norm.weight", {c.head_dim}});
+      all.push_back({attention + "k_norm.weight", {c.head_dim}});
+    }
+    all.push_back({attention + "o_proj.weight", {hidden, q}});
+    all.push_back({at + "post_attention_layernorm.weight", {hidden}});
+    all.push_back({at + "mlp.gate_proj.weight", {ffn, hidden}});
+    all.push_back({at + "mlp.up_proj.weight", {ffn, hidden}});
+    all.push_back({at + "mlp.down_proj.weight", {hidden, ffn}});
+  }
+  all.push_back({"model.norm.weight", {hidden}});
+  if (!c.tie_word_embeddings) all.push_back({"lm_head.weight", {c.vocab_size, hidden}});
+  return all;
+}
+
 generation_config generation_config::parse(std::string_view text, std::string_view what) {
   const json::value root = parse_object(text, what);
   const reader r{std::string(what), root};

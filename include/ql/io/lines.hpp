@@ -14,7 +14,8 @@ namespace ql::io {
 //   for (std::string line; in.next(line);) ...
 class line_reader {
  public:
-  // Throws file_error where the file cannot be read. Lines of more than max_line bytes are not kept.
+  // "-" is standard input. Throws file_error where the file cannot be read. Lines of more than max_line bytes are not
+  // kept.
   explicit line_reader(const file_path& path, std::size_t max_line = std::size_t{64} << 20);
   ~line_reader();
   line_reader(line_reader&& o) noexcept;

@@ -61,6 +61,14 @@ struct model_config {
 // The decoder that the configuration describes (include <ql/model/config.hpp> to use it).
 model::decoder_config decoder_of(const model_config& c);
 
+// A weight that the model has: its Hugging Face name and shape.
+struct tensor_shape {
+  std::string name;
+  std::vector<std::int64_t> shape;
+};
+// All of them, in the order of the decoder's parameters.
+std::vector<tensor_shape> tensors_of(const model_config& c);
+
 // generation_config.json. What a file does not say is absent.
 struct generation_config {
   std::vector<token> eos_token_ids;

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// The list of verbs. A new one: verbs/NAME.cpp, its declaration and its place in the list.
+#include "verb.hpp"
+
+namespace ql::tool {
+
+verb inspect_verb();
+verb convert_verb();
+verb tokenize_verb();
+verb detokenize_verb();
+verb render_verb();
+verb logprobs_verb();
+verb generate_verb();
+
+std::span<verb (*const)()> verbs() {
+  static constexpr verb (*list[])() = {
+      inspect_verb, convert_verb, tokenize_verb, detokenize_verb, render_verb, logprobs_verb, generate_verb,
+  };
+  return list;
+}
+
+}  // namespace ql::tool

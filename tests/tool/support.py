@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of qwenlong-l1 share. A test is a unittest program called with the program and the data folder."""
+
+import contextlib
+import gzip
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+PROGRAM = DATA = None
+
+
+def data_file(relative):
+    """A file of the test data; without it the test is skipped, with CI in the environment it fails."""
+    path = DATA / relative
+    if not path.exists():
+        if os.environ.get("CI"):
+            raise AssertionError(f"test data is missing: {path}")
+        raise unittest.SkipTest(f"test data is missing: {path}")
+    return path
+
+
+def run(*arguments, code=0, stdin=None, timeout=120):
+    """Runs the program; returns (stdout, stderr). Fails unless it exits with `code`."""
+    done = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, input=stdin, timeout=timeout)
+    if done.returncode != code:
+        raise AssertionError(f"qwenlong-l1 {' '.join(map(str, arguments))}\nexited with {done.returncode}, not {code}\n"
+                             f"{done.stdout}{done.stderr}")
+    return done.stdout, done.stderr
+
+
+@contextlib.contextmanager
+def folder():
+    with tempfile.TemporaryDirectory(prefix="ql-tool-") as name:
+        yield pathlib.Path(name)
+
+
+def write_lines(path, rows):
+    """Rows as JSON Lines; strings are written as they are. Gzip where the name says so."""
+    text = "".join((row if isinstance(row, str) else json.dumps(row, ensure_ascii=False)) + "\n" for row in rows)
+    data = text.encode()
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    return path
+
+
+def read_lines(path):
+    data = path.read_bytes()
+    if path.suffix == ".gz":
+        data = gzip.decompress(data)
+    return [json.loads(line) for line in data.decode().splitlines()]
+
+
+def main():
+    global PROGRAM, DATA
+    PROGRAM, DATA = sys.argv[1], pathlib.Path(sys.argv[2])
+    unittest.main(module="__main__", argv=sys.argv[:1] + sys.argv[3:], verbosity=1)
