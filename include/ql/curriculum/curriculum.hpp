@@ -1,0 +1,570 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Which examples are trained on when. A curriculum is a value without state; its state is a value of its own that can
+// be saved and compared, and every call is a function of the two.
+//
+//   auto s = course.start(data, seed);
+//   while (course.now(s) != activity::finished) {
+//     if (course.now(s) == activity::score) {          // between two phases, where examples must be scored
+//       for (const auto& d : course.pending(s)) course.observe_score(s, data, d.example, scores_of(d));
+//     } else {
+//       const auto batch = course.select(s, data, course.limits(s).batch);
+//       for (const auto& d : batch.draws) course.observe(s, d.example, scores_of(d));
+//       course.end_step(s, data);
+//     }
+//   }
+
+#include <ql/curriculum/difficulty.hpp>
+#include <ql/curriculum/index_sampler.hpp>
+#include <ql/curriculum/phase.hpp>
+#include <ql/curriculum/retrospective.hpp>
+#include <ql/error.hpp>
+
+#include <algorithm>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ql::curriculum {
+
+enum class activity : std::uint8_t { train, score, finished };
+
+// One example to sample answers for. `visit` counts earlier draws of it for the same purpose: with example and visit a
+// ql::random_key is used once in a run.
+struct draw {
+  example_id example = 0;
+  std::uint32_t visit = 0;
+  bool retained = false;  // comes from an earlier phase
+  friend bool operator==(const draw&, const draw&) = default;
+};
+
+struct selection {
+  std::vector<draw> draws;
+  std::int64_t asked = 0, given = 0;  // prompts, or bundles where the pool has them
+  // The phase has fewer than were asked for: worth a warning.
+  bool clamped() const { return given < asked; }
+};
+
+// A named field of a state goes to f(name, field): numbers, and vectors of numbers.
+template <class State>
+concept visitable_state = std::equality_comparable<State> && std::copyable<State> &&
+                          requires(State& s, const State& cs, const detail::any_field& f) {
+                            s.visit(f);
+                            cs.visit(f);
+                          };
+
+// What a trainer asks of a curriculum.
+//   start(data, seed)   the state before the first step; throws argument_error when rules are broken
+//   now(s), limits(s)   what to do now; the limits and batch sizes of the phase at hand (when scoring: of the next one)
+//   select(s, data, n)  the next n prompts of this step, none twice in a step
+//   observe(s, e, r)    the task scores of a group, before any filter or shaping; false when it says nothing (one is
+//   NaN) end_step(s, data, counted)  a step is over; counted = false where nothing was trained on
+template <class C>
+concept curriculum =
+    std::copyable<C> && visitable_state<typename C::state> &&
+    requires(const C& c, typename C::state& s, const typename C::state& cs, const pool& data, std::uint64_t seed,
+             std::int64_t n, example_id e, std::span<const double> scores, bool counted) {
+      { c.start(data, seed) } -> std::same_as<typename C::state>;
+      { c.now(cs) } -> std::same_as<activity>;
+      { c.limits(cs) } -> std::convertible_to<const phase&>;
+      { c.select(s, data, n) } -> std::same_as<selection>;
+      { c.observe(s, e, scores) } -> std::same_as<bool>;
+      { c.end_step(s, data, counted) } -> std::same_as<void>;
+    };
+
+// A curriculum that has examples scored between phases.
+//   pending(s)                         what is still to be scored, under limits(s)
+//   scored_by(), answers_to_score()    which policy does it, and how many answers an example gets
+//   observe_score(s, data, e, r)       false when it says nothing; the last pending one begins the next phase
+template <class C>
+concept scoring_curriculum = curriculum<C> && requires(const C& c, typename C::state& s, const typename C::state& cs,
+                                                       const pool& data, example_id e, std::span<const double> scores) {
+  { c.pending(cs) } -> std::same_as<std::vector<draw>>;
+  { c.scored_by() } -> std::same_as<score_source>;
+  { c.answers_to_score() } -> std::same_as<std::int64_t>;
+  { c.observe_score(s, data, e, scores) } -> std::same_as<bool>;
+};
+
+// What happened in a phase, for metrics and reports.
+struct phase_report {
+  std::int64_t own = 0, retained = 0;                    // examples of its band; examples brought along
+  std::int64_t candidates = 0, scored = 0, dropped = 0;  // of earlier phases; newly scored; given up on
+  std::int64_t steps = 0;                                // counted ones
+  std::int64_t groups = 0, mixed = 0;                    // observed; not all scores equal
+  std::int64_t retained_groups = 0, retained_mixed = 0;
+  std::vector<std::int64_t> histogram;  // means of the candidates that were known, by answers_to_score() bins
+  friend bool operator==(const phase_report&, const phase_report&) = default;
+};
+
+// Where scoring stands.
+struct scoring_progress {
+  std::int64_t done = 0, total = 0;
+  friend bool operator==(const scoring_progress&, const scoring_progress&) = default;
+};
+
+namespace detail {
+
+// Order and content of a pool in 64 bits (FNV-1a over 64-bit words), so that a state is not used with other data.
+inline std::uint64_t hash_of(const pool& data) {
+  std::uint64_t h = 0xcbf29ce484222325u;
+  const auto add = [&](const auto& column) {
+    h = (h ^ column.size()) * 0x100000001b3u;
+    for (const auto x : column) h = (h ^ static_cast<std::uint64_t>(x)) * 0x100000001b3u;
+  };
+  add(data.prompt_tokens), add(data.task), add(data.bundle);
+  return h;
+}
+
+inline bool holds(const std::vector<example_id>& ascending, example_id e) {
+  return std::binary_search(ascending.begin(), ascending.end(), e);
+}
+
+// phase_report as rows of numbers, which a checkpoint can save
+inline constexpr std::size_t report_width = 10;
+
+}  // namespace detail
+
+// The state of `phased`. Vectors without a comment have one entry per example.
+template <class SamplerState>
+struct phased_state {
+  std::uint64_t seed = 0, data = 0;  // hash of the pool
+  std::uint8_t at = 0;               // activity
+  std::int64_t phase = 0;            // while scoring: the one that is over
+  std::int64_t step = 0, total_steps = 0;
+  std::int64_t drawn = 0;  // prompts or bundles, in this phase
+
+  difficulty_table difficulty;
+  std::vector<std::uint32_t> train_visits, score_visits;
+
+  std::vector<example_id> members, retained;  // ascending: the training set, and which of it were brought along
+  SamplerState sampler;
+  std::vector<std::uint32_t> in_step;  // units drawn since the last end of a step
+
+  double score_sum = 0;           // of the group means since the last end of a step
+  std::int64_t score_groups = 0;  // how many
+  std::vector<double> recent;     // of the last steps: mean group score
+  double best = 0;                // highest mean over a window
+  std::int64_t since_best = -1;   // steps; -1: there is none yet
+
+  std::vector<example_id> to_score;       // ascending
+  std::vector<std::int64_t> score_count;  // of each: answers; 0 still pending, -1 dropped
+  std::vector<double> score_mean;
+
+  std::vector<std::int64_t> reports;     // by phase: the numbers of phase_report
+  std::vector<std::int64_t> histograms;  // by phase: answers_to_score() + 1 bins
+
+  template <class Self, class F>
+  static void visit_fields(Self& s, F&& f) {
+    f("seed", s.seed), f("data", s.data), f("at", s.at), f("phase", s.phase), f("step", s.step);
+    f("total_steps", s.total_steps), f("drawn", s.drawn);
+    difficulty_table::visit_fields(s.difficulty, [&](std::string_view name, auto& field) {
+      f(std::string_view("difficulty." + std::string(name)), field);
+    });
+    f("train_visits", s.train_visits), f("score_visits", s.score_visits);
+    f("members", s.members), f("retained", s.retained);
+    SamplerState::visit_fields(s.sampler, [&](std::string_view name, auto& field) {
+      f(std::string_view("sampler." + std::string(name)), field);
+    });
+    f("in_step", s.in_step), f("score_sum", s.score_sum), f("score_groups", s.score_groups), f("recent", s.recent);
+    f("best", s.best), f("since_best", s.since_best);
+    f("to_score", s.to_score), f("score_count", s.score_count), f("score_mean", s.score_mean);
+    f("reports", s.reports), f("histograms", s.histograms);
+  }
+  template <class F>
+  void visit(F&& f) {
+    visit_fields(*this, f);
+  }
+  template <class F>
+  void visit(F&& f) const {
+    visit_fields(*this, f);
+  }
+  friend bool operator==(const phased_state&, const phased_state&) = default;
+};
+
+// Phases of growing length. The first trains on its own band alone; each later one on its band and on what
+// `retrospect` retains of all examples of earlier bands, shuffled together.
+template <retention Retention, index_sampler Sampler = epoch_sampler>
+struct phased {
+  std::vector<phase> phases;
+  Retention retrospect{};
+  scoring score{};
+  Sampler sampler{};
+
+  using state = phased_state<typename Sampler::state>;
+
+  // Everything that is wrong with this configuration; with `data` also whether it suits the pool.
+  problem_list broken_rules() const { return with_components(curriculum::broken_rules(phases)); }
+  problem_list broken_rules(const pool& data) const { return with_components(curriculum::broken_rules(phases, data)); }
+
+  state start(const pool& data, std::uint64_t seed) const {
+    broken_rules(data).throw_if_any();
+    state s;
+    s.seed = seed;
+    s.data = detail::hash_of(data);
+    s.difficulty = difficulty_table(data.size());
+    s.train_visits.assign(data.size(), 0);
+    s.score_visits.assign(data.size(), 0);
+    s.reports.assign(phases.size() * detail::report_width, 0);
+    s.histograms.assign(phases.size() * bins(), 0);
+    enter(s, data, 0);
+    return s;
+  }
+
+  activity now(const state& s) const { return static_cast<activity>(s.at); }
+  const phase& limits(const state& s) const {
+    const auto k = static_cast<std::size_t>(s.phase) + (now(s) == activity::score ? 1 : 0);
+    detail::expects<state_error>(k < phases.size(), "phased.limits", "state", "one of these phases", k);
+    return phases[k];
+  }
+
+  selection select(state& s, const pool& data, std::int64_t n) const {
+    expects_activity(s, activity::train, "phased.select");
+    expects_same(s, data, "phased.select");
+    const units u(s.members, data);
+    const auto drawn = sampler.draw(s.sampler, u.list(s), n, s.in_step);
+    s.in_step.insert(s.in_step.end(), drawn.begin(), drawn.end());
+    s.drawn += static_cast<std::int64_t>(drawn.size());
+    selection out;
+    out.asked = n;
+    out.given = static_cast<std::int64_t>(drawn.size());
+    for (const auto unit : drawn) {
+      for (const auto e : u.members_of(unit))
+        out.draws.push_back({e, s.train_visits[e]++, detail::holds(s.retained, e)});
+    }
+    return out;
+  }
+
+  // Counts examples as part of the step at hand that were drawn in an earlier one: groups carried over.
+  void hold(state& s, const pool& data, std::span<const example_id> examples) const {
+    expects_activity(s, activity::train, "phased.hold");
+    for (const auto e : examples) {
+      detail::expects(e < data.size(), "phased.hold", "example", "below " + std::to_string(data.size()), e);
+      s.in_step.push_back(data.bundle.empty() ? e : data.bundle[e]);
+    }
+  }
+
+  bool observe(state& s, example_id e, std::span<const double> scores) const {
+    expects_activity(s, activity::train, "phased.observe");
+    if (!s.difficulty.observe(e, scores, s.total_steps)) return false;
+    bool mixed = false;
+    for (const double x : scores) mixed = mixed || x != scores[0];
+    s.score_sum += s.difficulty.mean[e];
+    ++s.score_groups;
+    auto* r = row(s, s.phase);
+    ++r[6];
+    r[7] += mixed ? 1 : 0;
+    if (detail::holds(s.retained, e)) {
+      ++r[8];
+      r[9] += mixed ? 1 : 0;
+    }
+    return true;
+  }
+
+  void end_step(state& s, const pool& data, bool counted = true) const {
+    expects_activity(s, activity::train, "phased.end_step");
+    expects_same(s, data, "phased.end_step");
+    const phase& p = phases[static_cast<std::size_t>(s.phase)];
+    s.in_step.clear();
+    if (counted) {
+      ++s.step;
+      ++s.total_steps;
+      ++row(s, s.phase)[5];
+      note_score(s, p.stop);
+    }
+    s.score_sum = 0;
+    s.score_groups = 0;
+    const auto size = static_cast<std::int64_t>(units(s.members, data).items.size());
+    const bool over = (p.steps > 0 && s.step >= p.steps) || (p.epochs > 0 && s.drawn >= p.epochs * size) ||
+                      (p.stop.window > 0 && s.since_best >= p.stop.patience);
+    if (!over) return;
+    if (static_cast<std::size_t>(s.phase) + 1 == phases.size()) {
+      s.at = static_cast<std::uint8_t>(activity::finished);
+      return;
+    }
+    s.to_score = wants_scores(data, s.phase + 1, s.seed, &s.difficulty);
+    s.score_count.assign(s.to_score.size(), 0);
+    s.score_mean.assign(s.to_score.size(), 0);
+    s.at = static_cast<std::uint8_t>(activity::score);
+    if (s.to_score.empty()) next_phase(s, data);
+  }
+
+  score_source scored_by() const { return score.source; }
+  std::int64_t answers_to_score() const { return score.group; }
+  std::vector<draw> pending(const state& s) const {
+    std::vector<draw> out;
+    if (now(s) != activity::score) return out;
+    for (std::size_t i = 0; i < s.to_score.size(); ++i)
+      if (s.score_count[i] == 0) out.push_back({s.to_score[i], s.score_visits[s.to_score[i]], true});
+    return out;
+  }
+  scoring_progress progress(const state& s) const {
+    if (now(s) != activity::score) return {};
+    const auto waiting = std::count(s.score_count.begin(), s.score_count.end(), 0);
+    const auto total = static_cast<std::int64_t>(s.to_score.size());
+    return {total - static_cast<std::int64_t>(waiting), total};
+  }
+  // In any order. A group with a score that is not finite stays pending.
+  bool observe_score(state& s, const pool& data, example_id e, std::span<const double> scores) const {
+    const auto i = pending_place(s, e, "phased.observe_score");
+    expects_same(s, data, "phased.observe_score");
+    detail::expects(!scores.empty(), "phased.observe_score", "scores", "at least one", scores.size());
+    const double m = mean_score(scores);
+    if (m - m != 0) return false;
+    s.score_count[i] = static_cast<std::int64_t>(scores.size());
+    s.score_mean[i] = m;
+    ++s.score_visits[e];
+    if (pending(s).empty()) next_phase(s, data);
+    return true;
+  }
+  // Gives up on scoring an example: it is not retained.
+  void drop_score(state& s, const pool& data, example_id e) const {
+    const auto i = pending_place(s, e, "phased.drop_score");
+    expects_same(s, data, "phased.drop_score");
+    s.score_count[i] = -1;
+    if (pending(s).empty()) next_phase(s, data);
+  }
+
+  // What the scoring before phase `k` >= 1 costs at most, known before the run; for score_source::history as if no
+  // example had been visited.
+  scoring_cost estimated_cost(const pool& data, std::int64_t k, std::uint64_t seed) const {
+    const auto& next = phases.at(static_cast<std::size_t>(k));
+    return cost_of_scoring(wants_scores(data, k, seed, nullptr), data, score.group, next.max_response_tokens);
+  }
+  // What is left of the scoring at hand.
+  scoring_cost remaining_cost(const state& s, const pool& data) const {
+    std::vector<example_id> left;
+    for (const auto& d : pending(s)) left.push_back(d.example);
+    return cost_of_scoring(left, data, score.group, left.empty() ? 0 : limits(s).max_response_tokens);
+  }
+
+  phase_report report(const state& s, std::int64_t k) const {
+    const auto* r = s.reports.data() + static_cast<std::size_t>(k) * detail::report_width;
+    phase_report out{r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], {}};
+    const auto first = s.histograms.begin() + static_cast<std::ptrdiff_t>(k) * static_cast<std::ptrdiff_t>(bins());
+    out.histogram.assign(first, first + static_cast<std::ptrdiff_t>(bins()));
+    return out;
+  }
+
+  friend bool operator==(const phased&, const phased&) = default;
+
+ private:
+  // What the sampler draws: examples, or bundles where the pool has them.
+  struct units {
+    std::vector<std::uint32_t> items;
+    std::vector<std::int32_t> task;
+    std::vector<std::size_t> begin;  // of each bundle's members in by_bundle
+    std::vector<example_id> by_bundle;
+
+    units(const std::vector<example_id>& members, const pool& data) {
+      if (data.bundle.empty()) {
+        items = members;
+      } else {
+        by_bundle = members;
+        std::stable_sort(by_bundle.begin(), by_bundle.end(),
+                         [&](auto a, auto b) { return data.bundle[a] < data.bundle[b]; });
+        for (std::size_t i = 0; i < by_bundle.size(); ++i) {
+          if (i > 0 && data.bundle[by_bundle[i]] == data.bundle[by_bundle[i - 1]]) continue;
+          items.push_back(data.bundle[by_bundle[i]]);
+          begin.push_back(i);
+        }
+        begin.push_back(by_bundle.size());
+      }
+      if (data.task.empty()) {
+        task.assign(items.size(), 0);
+        return;
+      }
+      for (std::size_t i = 0; i < items.size(); ++i)
+        task.push_back(data.task[data.bundle.empty() ? items[i] : by_bundle[begin[i]]]);
+    }
+    index_list list(const state& s) const { return {items, task, s.seed, static_cast<std::uint32_t>(s.phase)}; }
+    // The lifetime of what is returned ends with `unit` or with this.
+    std::span<const example_id> members_of(const std::uint32_t& unit) const {
+      if (begin.empty()) return {&unit, 1};
+      const auto i = detail::place_of(items, unit);
+      return std::span(by_bundle).subspan(begin[i], begin[i + 1] - begin[i]);
+    }
+  };
+
+  std::size_t bins() const { return static_cast<std::size_t>(score.group) + 1; }
+  static std::int64_t* row(state& s, std::int64_t k) {
+    return s.reports.data() + static_cast<std::size_t>(k) * detail::report_width;
+  }
+
+  problem_list with_components(problem_list b) const {
+    score.validate(b);
+    if constexpr (requires { retrospect.validate(b); }) retrospect.validate(b);
+    if constexpr (requires { sampler.validate(b); }) sampler.validate(b);
+    return b;
+  }
+
+  static void expects_activity(const state& s, activity wanted, std::string_view who) {
+    constexpr const char* name[] = {"training", "scoring", "finished"};
+    detail::expects<state_error>(s.at == static_cast<std::uint8_t>(wanted), who, "state",
+                                 name[static_cast<int>(wanted)], s.at < 3 ? name[s.at] : "no activity");
+  }
+  static void expects_same(const state& s, const pool& data, std::string_view who) {
+    detail::expects<state_error>(s.data == detail::hash_of(data), who, "data", "the pool that the state was made with",
+                                 "another one");
+  }
+  static std::size_t pending_place(const state& s, example_id e, std::string_view who) {
+    expects_activity(s, activity::score, who);
+    const auto i = detail::place_of(s.to_score, e);
+    detail::expects(i < s.to_score.size() && s.to_score[i] == e && s.score_count[i] == 0, who, "example",
+                    "one that is pending", e);
+    return i;
+  }
+
+  static void note_score(state& s, const plateau& stop) {
+    if (stop.window == 0 || s.score_groups == 0) return;
+    s.recent.push_back(s.score_sum / static_cast<double>(s.score_groups));
+    if (static_cast<std::int64_t>(s.recent.size()) > stop.window) s.recent.erase(s.recent.begin());
+    if (static_cast<std::int64_t>(s.recent.size()) < stop.window) return;
+    double mean = 0;
+    for (const double x : s.recent) mean += x;
+    mean /= static_cast<double>(stop.window);
+    if (s.since_best < 0 || mean >= s.best + stop.gain) {
+      s.best = mean;
+      s.since_best = 0;
+    } else {
+      ++s.since_best;
+    }
+  }
+
+  // Examples of the bands before phase k that are not in its own, ascending.
+  std::vector<example_id> candidates(const pool& data, std::int64_t k) const {
+    std::vector<example_id> out;
+    for (std::size_t i = 0; i < data.size(); ++i) {
+      const auto tokens = data.prompt_tokens[i];
+      if (phases[static_cast<std::size_t>(k)].contains(tokens)) continue;
+      for (std::int64_t j = 0; j < k; ++j) {
+        if (!phases[static_cast<std::size_t>(j)].contains(tokens)) continue;
+        out.push_back(static_cast<example_id>(i));
+        break;
+      }
+    }
+    return out;
+  }
+  // Those of them that must be scored.
+  std::vector<example_id> wants_scores(const pool& data, std::int64_t k, std::uint64_t seed,
+                                       const difficulty_table* known) const {
+    if (!retrospect.needs_scores()) return {};
+    auto from = candidates(data, k);
+    if (score.source == score_source::history && known != nullptr)
+      std::erase_if(from, [&](auto e) { return known->visits[e] > 0; });
+    return subsample(from, score.at_most, seed, static_cast<std::uint32_t>(k));
+  }
+
+  void next_phase(state& s, const pool& data) const {
+    const auto k = s.phase + 1;
+    const auto all = candidates(data, k);
+    std::vector<scored_example> known;
+    std::vector<double> means;
+    for (const auto e : all) {
+      const auto i = detail::place_of(s.to_score, e);
+      if (i < s.to_score.size() && s.to_score[i] == e) {
+        if (s.score_count[i] > 0) known.push_back({e, s.score_count[i], s.score_mean[i]});
+      } else if (!retrospect.needs_scores()) {
+        known.push_back({e, 0, 0});
+      } else if (score.source == score_source::history && s.difficulty.visits[e] > 0) {
+        known.push_back({e, s.difficulty.count[e], s.difficulty.mean[e]});
+      }
+    }
+    const phase& p = phases[static_cast<std::size_t>(k)];
+    const auto own = static_cast<std::int64_t>(curriculum::members(p, data).size());
+    s.retained = retrospect.retain(known, {p.retention.of(own), s.seed, static_cast<std::uint32_t>(k)});
+    auto* r = row(s, k);
+    r[2] = static_cast<std::int64_t>(all.size());
+    r[3] = std::count_if(s.score_count.begin(), s.score_count.end(), [](auto n) { return n > 0; });
+    r[4] = std::count(s.score_count.begin(), s.score_count.end(), -1);
+    if (retrospect.needs_scores()) {
+      for (const auto& x : known) means.push_back(x.mean);
+      const auto h = mean_histogram(means, score.group);
+      std::copy(h.begin(), h.end(), s.histograms.begin() + k * static_cast<std::int64_t>(bins()));
+    }
+    s.to_score.clear(), s.score_count.clear(), s.score_mean.clear();
+    enter(s, data, k);
+  }
+
+  void enter(state& s, const pool& data, std::int64_t k) const {
+    s.members = curriculum::members(phases[static_cast<std::size_t>(k)], data);
+    row(s, k)[0] = static_cast<std::int64_t>(s.members.size());
+    row(s, k)[1] = static_cast<std::int64_t>(s.retained.size());
+    s.members.insert(s.members.end(), s.retained.begin(), s.retained.end());
+    std::sort(s.members.begin(), s.members.end());
+    s.at = static_cast<std::uint8_t>(activity::train);
+    s.phase = k;
+    s.step = 0;
+    s.drawn = 0;
+    s.sampler = {};
+    s.recent.clear();
+    s.best = 0;
+    s.since_best = -1;
+  }
+};
+
+// One phase in the place of many, made of the same list, so that arms of an experiment differ in a type alone: the
+// limits and batches of the last phase, the lengths that Band says, and the steps (or epochs) of all phases added.
+template <class Band, index_sampler Sampler = epoch_sampler>
+struct one_phase {
+  std::vector<phase> phases;
+  Sampler sampler{};
+
+  using whole = phased<none, Sampler>;
+  using state = typename whole::state;
+
+  // What it stands for.
+  whole merged() const {
+    phase p = phases.back();
+    p.lo_exclusive = Band::lo_exclusive(phases);
+    p.steps = 0, p.epochs = 0;
+    for (const auto& x : phases) p.steps += x.steps, p.epochs += x.epochs;
+    return {.phases = {p}, .retrospect = {}, .score = {}, .sampler = sampler};
+  }
+  problem_list broken_rules() const {
+    auto b = curriculum::broken_rules(phases);
+    for (std::size_t k = 1; k < phases.size(); ++k) {
+      const auto number = static_cast<double>(phases[k].steps);
+      b.require((phases[k].steps > 0) == (phases[0].steps > 0), "phases[" + std::to_string(k) + "].steps", number,
+                "steps in every phase or in none", "the steps of all phases are added");
+    }
+    return b;
+  }
+  problem_list broken_rules(const pool& data) const {
+    auto b = broken_rules();
+    return b.empty() ? merged().broken_rules(data) : b;
+  }
+
+  state start(const pool& data, std::uint64_t seed) const {
+    broken_rules(data).throw_if_any();
+    return merged().start(data, seed);
+  }
+  activity now(const state& s) const { return static_cast<activity>(s.at); }
+  phase limits(const state& s) const { return merged().limits(s); }
+  selection select(state& s, const pool& data, std::int64_t n) const { return merged().select(s, data, n); }
+  void hold(state& s, const pool& data, std::span<const example_id> examples) const {
+    merged().hold(s, data, examples);
+  }
+  bool observe(state& s, example_id e, std::span<const double> scores) const { return merged().observe(s, e, scores); }
+  void end_step(state& s, const pool& data, bool counted = true) const { merged().end_step(s, data, counted); }
+  phase_report report(const state& s, std::int64_t k) const { return merged().report(s, k); }
+  friend bool operator==(const one_phase&, const one_phase&) = default;
+};
+
+struct last_band {
+  static std::int64_t lo_exclusive(const std::vector<phase>& phases) { return phases.back().lo_exclusive; }
+};
+struct all_bands {
+  static std::int64_t lo_exclusive(const std::vector<phase>& phases) { return phases.front().lo_exclusive; }
+};
+
+// The last phase's lengths from the first step on.
+using single_stage = one_phase<last_band>;
+// The lengths of all phases from the first step on.
+using mixed = one_phase<all_bands>;
+
+}  // namespace ql::curriculum
