@@ -353,7 +353,9 @@ TEST(OnePhase, ControlsOfTheSameList) {
   EXPECT_EQ(all.now(s), activity::finished);
   auto phases = short_then_long();
   phases[1].steps = 0, phases[1].epochs = 2;
-  EXPECT_THAT(mixed{.phases = phases}.broken_rules().text(), HasSubstr("steps in every phase or in none"));
+  const auto broken = mixed{.phases = phases}.broken_rules();
+  EXPECT_THAT(broken.text(), HasSubstr("phases[1].steps = 0: expected steps in every phase or in none"));
+  EXPECT_THAT(broken.text(), HasSubstr("phases[1].epochs = 2: expected epochs in every phase or in none"));
 }
 
 TEST(Phased, MisuseIsNamed) {
@@ -434,7 +436,7 @@ TEST(CurriculumLaws, OnePhase) {
   namespace laws = ql::testing::laws;
   const ninety data;
   auto phases = three_phases();
-  phases[1].steps = 3;
+  phases[1].steps = 3, phases[1].epochs = 0;
   EXPECT_EQ(laws::curriculum(single_stage{phases}, data.alone(), 1), "");
   EXPECT_EQ(laws::curriculum(mixed{phases}, data.bundled(), 1), "");
   EXPECT_EQ(laws::curriculum(ql::testing::archetypes::course{}, data.alone(), 1), "");
@@ -473,7 +475,7 @@ TEST(CurriculumLaws, FindFaults) {
   namespace laws = ql::testing::laws;
   const ninety data;
   auto phases = three_phases();
-  phases[1].steps = 3;
+  phases[1].steps = 3, phases[1].epochs = 0;
   const auto law = [&](auto course) {
     course.phases = phases;
     return laws::curriculum(course, data.alone(), 1);

@@ -179,8 +179,7 @@ TEST(TaskBalanced, AListIsWalkedWithoutRepeats) {
   task_balanced::state s;
   std::set<std::uint32_t> of_task_0;
   for (int b = 0; b < 10; ++b)
-    for (const auto i : task_balanced{}.draw(s, t.list(), 11))
-      EXPECT_TRUE(i >= 40 || of_task_0.insert(i).second);
+    for (const auto i : task_balanced{}.draw(s, t.list(), 11)) EXPECT_TRUE(i >= 40 || of_task_0.insert(i).second);
   EXPECT_THAT(of_task_0, SizeIs(40));
 }
 

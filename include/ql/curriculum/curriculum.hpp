@@ -528,10 +528,14 @@ struct one_phase {
   problem_list broken_rules() const {
     auto b = curriculum::broken_rules(phases);
     for (std::size_t k = 1; k < phases.size(); ++k) {
-      const auto number = static_cast<double>(phases[k].steps);
-      b.require((phases[k].steps > 0) == (phases[0].steps > 0), "phases[" + std::to_string(k) + "].steps", number,
-                "steps in every phase or in none", "the steps of all phases are added");
+      b.prefix = "phases[" + std::to_string(k) + "].";
+      const phase &p = phases[k], &first = phases[0];
+      b.require((p.steps > 0) == (first.steps > 0), "steps", static_cast<double>(p.steps),
+                "steps in every phase or in none", "those of all phases are added");
+      b.require((p.epochs > 0) == (first.epochs > 0), "epochs", static_cast<double>(p.epochs),
+                "epochs in every phase or in none", "those of all phases are added");
     }
+    b.prefix.clear();
     return b;
   }
   problem_list broken_rules(const pool& data) const {
