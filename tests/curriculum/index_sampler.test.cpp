@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <ql/curriculum/index_sampler.hpp>
+#include <ql/curriculum/stratify.hpp>
 #include <ql/testing/curriculum.hpp>
 
 #include <gmock/gmock.h>

@@ -43,6 +43,7 @@ struct difficulty_table {
 
   // Takes a group's task scores, unshaped, as they are before any filter. Returns false and changes nothing where a
   // score is not finite: such a group says nothing. Throws argument_error for an unknown example or no scores.
+  template <int = 0>
   bool observe(example_id e, std::span<const double> scores, std::int64_t at_step) {
     constexpr const char* me = "difficulty_table.observe";
     detail::expects(e < size(), me, "example", "below " + std::to_string(size()), e);
@@ -64,7 +65,8 @@ struct difficulty_table {
 
 // How many examples have which mean score: bin b of `bins` + 1 counts the means nearest to b / bins; means outside
 // [0, 1] go to the outer bins. With as many bins as answers in a group and scores 0 or 1, bin b is "b answers right".
-inline std::vector<std::int64_t> mean_histogram(std::span<const double> means, std::int64_t bins) {
+template <int = 0>
+std::vector<std::int64_t> mean_histogram(std::span<const double> means, std::int64_t bins) {
   detail::expects(bins >= 1, "mean_histogram", "bins", "at least 1", bins);
   std::vector<std::int64_t> count(static_cast<std::size_t>(bins) + 1, 0);
   for (const double m : means) {

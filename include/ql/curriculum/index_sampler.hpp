@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// In which order indices are drawn: epochs without a cut end, and batches of balanced tasks.
+// In which order indices are drawn: epochs without a cut end, and batches of balanced tasks. Functions are templates so
+// that their bodies cost a compiler nothing where nobody calls them.
 
 #include <ql/curriculum/phase.hpp>
 #include <ql/curriculum/shuffle.hpp>
@@ -12,7 +13,6 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <numeric>
 #include <span>
 #include <string>
 #include <string_view>
@@ -49,8 +49,9 @@ concept index_sampler =
 
 namespace detail {
 // Marks the items of `taken`; returns how many of the list remain.
-inline std::int64_t mark_taken(std::span<const std::uint32_t> items, std::span<const std::uint32_t> taken,
-                               std::vector<std::uint8_t>& marked) {
+template <int = 0>
+std::int64_t mark_taken(std::span<const std::uint32_t> items, std::span<const std::uint32_t> taken,
+                        std::vector<std::uint8_t>& marked) {
   marked.assign(items.size(), 0);
   auto left = static_cast<std::int64_t>(items.size());
   for (const auto t : taken) {
@@ -62,7 +63,8 @@ inline std::int64_t mark_taken(std::span<const std::uint32_t> items, std::span<c
   }
   return left;
 }
-inline std::size_t place_of(std::span<const std::uint32_t> items, std::uint32_t item) {
+template <int = 0>
+std::size_t place_of(std::span<const std::uint32_t> items, std::uint32_t item) {
   return static_cast<std::size_t>(std::lower_bound(items.begin(), items.end(), item) - items.begin());
 }
 }  // namespace detail
@@ -80,6 +82,7 @@ struct epoch_sampler {
     friend bool operator==(const state&, const state&) = default;
   };
 
+  template <int = 0>
   std::vector<std::uint32_t> draw(state& s, const index_list& list, std::int64_t n,
                                   std::span<const std::uint32_t> taken = {}) const {
     detail::expects(n >= 0, "epoch_sampler.draw", "n", "at least 0", n);
@@ -110,8 +113,9 @@ struct epoch_sampler {
 // How many of a batch each task gives (QwenLong-L1.5, arXiv 2512.12967): floor(batch weight), at most the task's size;
 // the remainder one at a time in descending order of weight (lower task first among equals) to tasks with spare items.
 //   batch 10, weights 1/3 each, sizes 100 100 2 -> 4 4 2
-inline std::vector<std::int64_t> balanced_counts(std::int64_t batch, std::span<const double> weights,
-                                                 std::span<const std::int64_t> sizes) {
+template <int = 0>
+std::vector<std::int64_t> balanced_counts(std::int64_t batch, std::span<const double> weights,
+                                          std::span<const std::int64_t> sizes) {
   std::vector<std::int64_t> count(sizes.size(), 0);
   std::int64_t left = batch;
   for (std::size_t d = 0; d < sizes.size(); ++d) {
@@ -121,7 +125,7 @@ inline std::vector<std::int64_t> balanced_counts(std::int64_t batch, std::span<c
     left -= count[d];
   }
   std::vector<std::size_t> order(sizes.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
+  for (std::size_t d = 0; d < order.size(); ++d) order[d] = d;
   std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return weights[a] > weights[b]; });
   for (bool given = true; left > 0 && given;) {
     given = false;
@@ -152,6 +156,7 @@ struct task_balanced {
     friend bool operator==(const state&, const state&) = default;
   };
 
+  template <int = 0>
   std::vector<std::uint32_t> draw(state& s, const index_list& list, std::int64_t n,
                                   std::span<const std::uint32_t> taken = {}) const {
     constexpr const char* me = "task_balanced.draw";
@@ -220,6 +225,7 @@ struct task_balanced {
     double share = 0;
     std::vector<std::uint32_t> items;
   };
+  template <int = 0>
   std::vector<domain> domains_of(const index_list& list) const {
     std::vector<domain> out;
     for (std::size_t i = 0; i < list.items.size(); ++i) {
@@ -238,57 +244,5 @@ struct task_balanced {
     return out;
   }
 };
-
-// Which items an even spread over difficulty keeps, and what there was to choose from.
-struct strata {
-  std::vector<std::uint32_t> kept;        // ascending
-  std::vector<std::int64_t> found, took;  // row-major: source, bin
-};
-
-// Stratification by pass@k (QwenLong-L1.5): within each source the rates in [0, 1] fall into `bins` bins of equal width
-// (1 belongs to the last), and `per_bin` items are drawn from each, all of a smaller one; per_bin 0: as many as the
-// source's smallest bin that is not empty has.
-inline strata stratify(std::span<const double> rate, std::span<const std::int32_t> source, std::int64_t bins,
-                       std::int64_t per_bin, std::uint64_t seed) {
-  constexpr const char* me = "stratify";
-  detail::expects(bins >= 1, me, "bins", "at least 1", bins);
-  detail::expects(per_bin >= 0, me, "per_bin", "at least 0", per_bin);
-  detail::expects<shape_error>(source.empty() || source.size() == rate.size(), me, "source", rate.size(),
-                               source.size());
-  std::int32_t sources = 1;
-  for (const auto x : source) {
-    detail::expects(x >= 0 && x < (1 << 16), me, "source", "from 0 to 65535", x);
-    sources = std::max(sources, x + 1);
-  }
-  const auto width = static_cast<std::size_t>(bins);
-  std::vector<std::vector<std::uint32_t>> cell(width * static_cast<std::size_t>(sources));
-  for (std::size_t i = 0; i < rate.size(); ++i) {
-    detail::expects(rate[i] >= 0 && rate[i] <= 1, me, "rate", "in [0, 1]", rate[i]);
-    const auto bin = std::min(static_cast<std::int64_t>(rate[i] * static_cast<double>(bins) + 1e-9), bins - 1);
-    const auto row = source.empty() ? std::size_t{0} : static_cast<std::size_t>(source[i]);
-    cell[row * width + static_cast<std::size_t>(bin)].push_back(static_cast<std::uint32_t>(i));
-  }
-  strata out;
-  out.found.resize(cell.size());
-  out.took.resize(cell.size());
-  for (std::size_t row = 0; row < cell.size(); row += width) {
-    std::size_t wanted = static_cast<std::size_t>(per_bin);
-    if (per_bin == 0) {
-      wanted = 0;
-      for (std::size_t b = 0; b < width; ++b)
-        if (const auto n = cell[row + b].size(); n > 0 && (wanted == 0 || n < wanted)) wanted = n;
-    }
-    for (std::size_t b = 0; b < width; ++b) {
-      auto& in = cell[row + b];
-      out.found[row + b] = static_cast<std::int64_t>(in.size());
-      shuffle(std::span(in), shuffle_key(seed, stream::strata, static_cast<std::uint32_t>(row + b), 0));
-      in.resize(std::min(in.size(), wanted));
-      out.took[row + b] = static_cast<std::int64_t>(in.size());
-      out.kept.insert(out.kept.end(), in.begin(), in.end());
-    }
-  }
-  std::sort(out.kept.begin(), out.kept.end());
-  return out;
-}
 
 }  // namespace ql::curriculum

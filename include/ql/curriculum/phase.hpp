@@ -97,7 +97,8 @@ struct phase {
 
 // All rules that a list of phases breaks. Limits never fall and leave no gap, so that every example up to the last
 // limit belongs to a phase; bands may overlap (a second stage at the same length).
-inline problem_list broken_rules(std::span<const phase> phases) {
+template <int = 0>
+problem_list broken_rules(std::span<const phase> phases) {
   problem_list b;
   b.require(!phases.empty(), "phases", 0.0, "at least one phase",
             "name, hi_inclusive, max_response_tokens, steps, batch");
@@ -121,7 +122,8 @@ inline problem_list broken_rules(std::span<const phase> phases) {
 }
 
 // The examples of `p`, ascending.
-inline std::vector<example_id> members(const phase& p, const pool& data) {
+template <int = 0>
+std::vector<example_id> members(const phase& p, const pool& data) {
   std::vector<example_id> in;
   for (std::size_t i = 0; i < data.size(); ++i)
     if (p.contains(data.prompt_tokens[i])) in.push_back(static_cast<example_id>(i));
@@ -130,7 +132,8 @@ inline std::vector<example_id> members(const phase& p, const pool& data) {
 
 // All rules that phases and data break together: besides those of the phases, that no phase is empty and that the
 // pool's columns fit.
-inline problem_list broken_rules(std::span<const phase> phases, const pool& data) {
+template <int = 0>
+problem_list broken_rules(std::span<const phase> phases, const pool& data) {
   problem_list b = broken_rules(phases);
   const auto n = data.size();
   b.require(n > 0, "pool", 0.0, "at least one example", "the data set is empty");

@@ -45,7 +45,8 @@ concept retention =
 
 namespace detail {
 // The `wanted` candidates with the least keys; equal keys go by example.
-inline std::vector<example_id> least(std::vector<std::pair<double, example_id>>& keys, std::int64_t wanted) {
+template <int = 0>
+std::vector<example_id> least(std::vector<std::pair<double, example_id>>& keys, std::int64_t wanted) {
   const auto n = std::min(keys.size(), static_cast<std::size_t>(std::max<std::int64_t>(wanted, 0)));
   std::partial_sort(keys.begin(), keys.begin() + static_cast<std::ptrdiff_t>(n), keys.end());
   std::vector<example_id> out(n);
@@ -58,6 +59,7 @@ inline std::vector<example_id> least(std::vector<std::pair<double, example_id>>&
 // As run in the paper: the examples of which no answer was right (mean exactly 0), all of them.
 struct zero_accuracy {
   bool needs_scores() const { return true; }
+  template <int = 0>
   std::vector<example_id> retain(std::span<const scored_example> scored, const retention_request&) const {
     std::vector<example_id> out;
     for (const auto& s : scored)
@@ -79,6 +81,7 @@ struct weighted {
   }
   bool needs_scores() const { return true; }
   // Throws argument_error for a mean at or below -epsilon, which has no weight.
+  template <int = 0>
   std::vector<example_id> retain(std::span<const scored_example> scored, const retention_request& q) const {
     const auto key = shuffle_key(q.seed, stream::retention, q.draw, 0);
     std::vector<std::pair<double, example_id>> keys;
@@ -103,6 +106,7 @@ struct random_draw {
   bool match_zero_accuracy = false;  // as many as zero_accuracy would retain, which scores them all the same
 
   bool needs_scores() const { return match_zero_accuracy; }
+  template <int = 0>
   std::vector<example_id> retain(std::span<const scored_example> scored, const retention_request& q) const {
     const auto key = shuffle_key(q.seed, stream::retention, q.draw, 0);
     std::vector<std::pair<double, example_id>> keys;
@@ -118,7 +122,10 @@ struct random_draw {
 // A control: nothing goes along.
 struct none {
   bool needs_scores() const { return false; }
-  std::vector<example_id> retain(std::span<const scored_example>, const retention_request&) const { return {}; }
+  template <int = 0>
+  std::vector<example_id> retain(std::span<const scored_example>, const retention_request&) const {
+    return {};
+  }
   friend bool operator==(const none&, const none&) = default;
 };
 
@@ -152,8 +159,9 @@ struct scoring_cost {
   friend bool operator==(const scoring_cost&, const scoring_cost&) = default;
 };
 
-inline scoring_cost cost_of_scoring(std::span<const example_id> examples, const pool& data, std::int64_t group,
-                                    std::int64_t max_response_tokens) {
+template <int = 0>
+scoring_cost cost_of_scoring(std::span<const example_id> examples, const pool& data, std::int64_t group,
+                             std::int64_t max_response_tokens) {
   scoring_cost c;
   c.examples = static_cast<std::int64_t>(examples.size());
   c.answers = c.examples * group;
@@ -163,8 +171,9 @@ inline scoring_cost cost_of_scoring(std::span<const example_id> examples, const 
 }
 
 // `wanted` of `from`, drawn without replacement, ascending; all of them where wanted is 0 or too large.
-inline std::vector<example_id> subsample(std::span<const example_id> from, std::int64_t wanted, std::uint64_t seed,
-                                         std::uint32_t draw) {
+template <int = 0>
+std::vector<example_id> subsample(std::span<const example_id> from, std::int64_t wanted, std::uint64_t seed,
+                                  std::uint32_t draw) {
   if (wanted == 0) wanted = static_cast<std::int64_t>(from.size());
   const auto key = shuffle_key(seed, stream::subsample, draw, 0);
   std::vector<std::pair<double, example_id>> keys;
