@@ -1,0 +1,544 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Reinforcement learning as a loop over the parts of a recipe. The trainer owns nothing but its state, and the state is
+// a value: saved after any call and put back, the run goes on with the same bits.
+
+#include <ql/curriculum/curriculum.hpp>
+#include <ql/group_update.hpp>
+#include <ql/recipe.hpp>
+#include <ql/rl/advantage.hpp>
+#include <ql/rl/filter.hpp>
+#include <ql/rl/length.hpp>
+#include <ql/rl/sampler.hpp>
+#include <ql/rl/schedule.hpp>
+#include <ql/rollout.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace ql {
+
+// Kept groups beyond the batch: thrown away (the paper), or kept for the next step with their age.
+enum class surplus : std::uint8_t { discard, carry };
+// A group with an answer that nobody could judge is never trained on in part.
+enum class on_abstention : std::uint8_t { wait, drop };
+// What a change of phase does to the optimizer's moments and to the schedule.
+enum class phase_change : std::uint8_t { fresh_optimizer, keep_optimizer };
+// Which log-probs are held, bit for bit, against a fresh forward before the first update of a batch.
+enum class audit : std::uint8_t { first_update, whole_batch };
+
+struct rl_options {
+  std::uint64_t seed = 1;
+  std::int32_t group_size = 8;
+  std::int64_t groups = 0;             // of a training batch; 0: the phase's batch
+  std::int64_t updates_per_batch = 1;  // mini-batches, contiguous in kept order
+  std::int64_t refill_rounds = 10;     // generation rounds of a step; 0: no limit
+  ql::surplus surplus = surplus::discard;
+  on_abstention abstained = on_abstention::wait;
+  ql::phase_change phase_change = phase_change::fresh_optimizer;
+  ql::audit audit = audit::first_update;
+  std::int64_t skips = 10;  // steps in a row without a group to train on, after which the run stops
+  double max_norm = 1.0;    // of the gradient
+  std::vector<token> stop;  // tokens that end an answer
+  std::int64_t session_tokens = 1 << 16, micro_batch_tokens = 1 << 15;  // memory; change no bit
+  model::keep keep = model::keep::everything;
+  std::int64_t kl_every = 0;      // steps between two looks at the KL to the reference; 0: never
+  std::int64_t scoring_batch = 64;  // examples scored in one call of advance()
+
+  friend bool operator==(const rl_options&, const rl_options&) = default;
+};
+
+// One training step in numbers. Means are over what the step drew, before the filter, unless said otherwise.
+struct step_metrics {
+  std::string phase;
+  std::int64_t step = 0, phase_step = 0;  // counted from 1
+  double score = 0;                       // mean task score
+  double reward = 0, reward_deviation = 0;  // shaped
+  double accuracy = 0;                    // share of answers with task score 1
+  double entropy = 0;                     // nats a token, as sampled
+  double length = 0;
+  std::int64_t longest = 0;
+  double truncated = 0;                   // share of answers
+  std::int64_t rounds = 0, groups = 0, all_wrong = 0, mixed = 0, all_right = 0, dropped = 0;
+  std::int64_t retained = 0;              // groups of examples from earlier phases
+  std::int64_t kept = 0, trained = 0, carried = 0;
+  std::int64_t updates = 0, tokens_sampled = 0, tokens_trained = 0, rows_trained = 0;
+  double loss = 0, gradient_norm = 0, rate = 0;  // means over the updates; rate of the last
+  double clip_fraction = 0, log_ratio_max = 0, kl_to_old = 0;
+  double behaviour_gap = 0;  // mean -log of the kept mass of sampled tokens
+  std::optional<double> kl_to_reference;
+  std::int64_t compared = 0, differing = 0;
+  double seconds_sampling = 0, seconds_scoring = 0, seconds_training = 0;
+  bool clamped = false;  // the phase has fewer examples than the generation batch
+};
+
+// What a call of advance() did.
+enum class advance_kind : std::uint8_t {
+  trained,   // one step
+  skipped,   // a step without a group to train on
+  scored,    // some examples of earlier phases
+  waiting,   // a judge is away: nothing has changed, call again later
+  finished
+};
+
+struct advance_report {
+  advance_kind kind = advance_kind::finished;
+  step_metrics metrics;                     // trained, skipped
+  std::int64_t scored = 0, to_score = 0;    // scored
+  bool phase_ended = false;
+  std::string why;                          // waiting: the first reason
+};
+
+template <class A, class CurriculumState>
+struct rl_state {
+  std::int64_t step = 0;           // that trained
+  std::int64_t phase_step = 0;
+  std::int64_t updates = 0;        // of the optimizer since it was fresh: what the schedule sees
+  std::int64_t skipped = 0;        // in a row
+  std::string phase;               // the one it is in
+  std::vector<group<A>> carried;
+  CurriculumState curriculum;
+  friend bool operator==(const rl_state&, const rl_state&) = default;
+};
+
+namespace detail {
+
+struct stopwatch {
+  std::chrono::steady_clock::time_point from = std::chrono::steady_clock::now();
+  double lap() {
+    const auto now = std::chrono::steady_clock::now();
+    const double s = std::chrono::duration<double>(now - from).count();
+    from = now;
+    return s;
+  }
+};
+
+template <class S>
+double shaped(const S& shaping, std::int64_t length, std::int64_t max_response) {
+  if constexpr (requires { shaping(length, max_response); }) {
+    return shaping(length, max_response);
+  } else {
+    return shaping(length);
+  }
+}
+
+}  // namespace detail
+
+// DAPO's overlong penalty under the limits of the phase at hand: the last `fraction` of the longest answer.
+struct overlong_fraction {
+  double fraction = 0.1, factor = 1.0;
+  double operator()(std::int64_t length, std::int64_t longest) const {
+    const auto cache = std::max<std::int64_t>(1, static_cast<std::int64_t>(fraction * static_cast<double>(longest)));
+    return rl::overlong_penalty{.longest = longest, .cache = cache, .factor = factor}(length);
+  }
+  friend bool operator==(const overlong_fraction&, const overlong_fraction&) = default;
+};
+
+// Context, policy and environment must outlive the trainer.
+//
+//   rl_trainer run(ctx, policy, env, recipe, options);
+//   for (auto r = run.advance(); r.kind != advance_kind::finished; r = run.advance()) print(r.metrics);
+template <class Policy, environment Environment, class Recipe>
+class rl_trainer {
+ public:
+  using A = typename Policy::value_type;
+  using Context = typename Policy::context_type;
+  using curriculum_type = typename Recipe::template component<slot::curriculum_tag>;
+  using optimizer_type = typename Recipe::template component<slot::optimizer_tag>;
+  using state_type = rl_state<A, typename curriculum_type::state>;
+  static_assert(curriculum::curriculum<curriculum_type>,
+                "ql: what fills slot::curriculum is no curriculum (see ql/curriculum/curriculum.hpp)");
+
+  rl_trainer(Context& ctx, Policy& policy, Environment& env, Recipe recipe, rl_options options)
+      : ctx_(&ctx), policy_(&policy), env_(&env), recipe_(std::move(recipe)), options_(std::move(options)) {
+    using detail::expects;
+    expects(options_.group_size >= 1, "rl_trainer", "group_size", "1 or more", options_.group_size);
+    expects(options_.updates_per_batch >= 1, "rl_trainer", "updates_per_batch", "1 or more", options_.updates_per_batch);
+    expects(options_.refill_rounds >= 0, "rl_trainer", "refill_rounds", "0 (no limit) or more", options_.refill_rounds);
+    const auto n = static_cast<std::int64_t>(env.examples());
+    expects(n >= 1, "rl_trainer", "environment", "at least one example", n);
+    bool shared = false;
+    std::vector<std::int64_t> seen;
+    for (std::int64_t e = 0; e < n; ++e) {
+      lengths_.push_back(prompt_tokens(env, e));
+      tasks_.push_back(static_cast<std::int32_t>(env.task(e)));
+      bundles_.push_back(static_cast<std::uint32_t>(env.bundle(e)));
+      shared = shared || bundles_.back() != static_cast<std::uint32_t>(e);
+    }
+    if (!shared) bundles_.clear();
+    state_.curriculum = recipe_[slot::curriculum].start(pool(), options_.seed);
+    optimizer_ = make_optimizer_state(*ctx_, *policy_, recipe_[slot::optimizer]);
+  }
+
+  const state_type& state() const { return state_; }
+  // The state of another trainer of the same run; weights and optimizer() are put back beside it.
+  void restore(state_type s) { state_ = std::move(s); }
+  policy_optimizer_state<Policy, optimizer_type>& optimizer() { return optimizer_; }
+  const rl_options& options() const { return options_; }
+  const Recipe& recipe() const { return recipe_; }
+  Environment& env() { return *env_; }
+  curriculum::pool pool() const { return {lengths_, tasks_, bundles_}; }
+  // The policy as it was before the first step: for scoring by score_source::initial, for losses that read a reference
+  // and for the KL monitor.
+  void set_reference(Policy* reference) { reference_ = reference; }
+  // Called often while answers are sampled, with the number of tokens drawn in this round; what it throws leaves
+  // advance() with the state as it was before. The way to interrupt a run.
+  void on_sampling(std::function<void(std::int64_t)> f) { between_ = std::move(f); }
+  // All groups of the last step, as scored; and those it trained on come first in training order.
+  const std::vector<group<A>>& drawn() const { return drawn_; }
+  const std::vector<group<A>>& trained() const { return trained_; }
+
+  // One training step, or some scoring between two phases.
+  advance_report advance() {
+    const auto before = state_;
+    try {
+      auto r = step();
+      if (r.kind == advance_kind::waiting) state_ = before;
+      return r;
+    } catch (...) {
+      if (!updating_) state_ = before;
+      throw;
+    }
+  }
+
+ private:
+  const curriculum_type& course() const { return recipe_[slot::curriculum]; }
+
+  advance_report step() {
+    updating_ = false;
+    switch (course().now(state_.curriculum)) {
+      case curriculum::activity::finished: return {};
+      case curriculum::activity::score: return score_step();
+      case curriculum::activity::train: break;
+    }
+    return train_step();
+  }
+
+  std::vector<group<A>> sample(Policy& policy, const std::vector<curriculum::draw>& draws, purpose what,
+                               std::int64_t group_size, std::int64_t max_new_tokens, rollout_report& said) {
+    std::vector<rollout_request> requests;
+    for (const auto& d : draws) requests.push_back({d.example, d.visit});
+    rollout_options o;
+    o.seed = options_.seed, o.what = what, o.group_size = static_cast<std::int32_t>(group_size);
+    o.max_new_tokens = max_new_tokens, o.stop = options_.stop, o.session_tokens = options_.session_tokens;
+    return recipe_[slot::engine](*ctx_, policy, *env_, std::span<const rollout_request>(requests), o,
+                                 recipe_[slot::sampler], said, [this](std::int64_t n) {
+                                   if (between_) between_(n);
+                                 });
+  }
+
+  advance_report score_step() {
+    if constexpr (curriculum::scoring_curriculum<curriculum_type>) {
+      auto pending = course().pending(state_.curriculum);
+      const auto left = static_cast<std::int64_t>(pending.size());
+      if (left > options_.scoring_batch) pending.resize(static_cast<std::size_t>(options_.scoring_batch));
+      Policy* scorer = policy_;
+      if (course().scored_by() == curriculum::score_source::initial) {
+        detail::expects<state_error>(reference_ != nullptr, "rl_trainer", "reference",
+                                     "the initial policy, since the curriculum has it score (set_reference)", "none");
+        scorer = reference_;
+      }
+      const auto limits = course().limits(state_.curriculum);
+      rollout_report said;
+      auto groups = sample(*scorer, pending, purpose::difficulty, course().answers_to_score(),
+                           limits.max_response_tokens, said);
+      score_groups<Environment, A>(*env_, groups);
+      advance_report r;
+      r.kind = advance_kind::scored;
+      for (const auto& g : groups) {
+        const auto e = static_cast<curriculum::example_id>(g.example);
+        if (!g.scored()) {
+          if (options_.abstained == on_abstention::wait) return waiting(g);
+          if constexpr (requires { course().drop_score(state_.curriculum, pool(), e); }) {
+            course().drop_score(state_.curriculum, pool(), e);
+            continue;
+          }
+        }
+        course().observe_score(state_.curriculum, pool(), e, g.scores());
+      }
+      r.scored = static_cast<std::int64_t>(groups.size());
+      r.to_score = left - r.scored;
+      r.phase_ended = course().now(state_.curriculum) != curriculum::activity::score;
+      drawn_ = std::move(groups);
+      return r;
+    } else {
+      detail::fail<state_error>("rl_trainer", "curriculum", "one that says what to score", "one that does not");
+    }
+  }
+
+  advance_report waiting(const group<A>& g) {
+    advance_report r;
+    r.kind = advance_kind::waiting;
+    for (const auto& a : g.answers)
+      if (const auto* why = std::get_if<rl::abstained>(&a.score)) {
+        r.why = why->why;
+        break;
+      }
+    return r;
+  }
+
+  void enter_phase(const std::string& name) {
+    if (!state_.phase.empty() && options_.phase_change == phase_change::fresh_optimizer) {
+      optimizer_ = make_optimizer_state(*ctx_, *policy_, recipe_[slot::optimizer]);
+      state_.updates = 0;
+    }
+    state_.phase = name;
+    state_.phase_step = 0;
+    state_.skipped = 0;
+    state_.carried.clear();
+  }
+
+  advance_report train_step() {
+    const auto limits = course().limits(state_.curriculum);
+    if (limits.name != state_.phase) enter_phase(limits.name);
+    const auto target = static_cast<std::size_t>(options_.groups > 0 ? options_.groups : limits.batch);
+    advance_report r;
+    r.kind = advance_kind::trained;
+    auto& m = r.metrics;
+    m.phase = limits.name;
+    detail::stopwatch clock;
+    std::vector<group<A>> all, kept = std::move(state_.carried);
+    state_.carried.clear();
+    for (auto& g : kept) ++g.age;
+    m.carried = static_cast<std::int64_t>(kept.size());
+
+    // generation rounds until there are enough groups to train on
+    rollout_report said;
+    const rl::refill refill{.target = static_cast<std::int64_t>(target), .rounds = options_.refill_rounds};
+    rl::refill::state filling;
+    filling.kept = static_cast<std::int64_t>(kept.size());
+    while (kept.size() < target) {
+      const auto chosen = course().select(state_.curriculum, pool(), limits.round_size());
+      if (chosen.draws.empty()) break;
+      m.clamped = m.clamped || chosen.clamped();
+      for (const auto& d : chosen.draws) m.retained += d.retained ? 1 : 0;
+      auto groups =
+          sample(*policy_, chosen.draws, purpose::train, options_.group_size, limits.max_response_tokens, said);
+      m.seconds_sampling += clock.lap();
+      score_groups<Environment, A>(*env_, groups);
+      m.seconds_scoring += clock.lap();
+      ++m.rounds;
+      std::int64_t kept_now = 0;
+      for (auto& g : groups) {
+        if (!g.scored()) {
+          if (options_.abstained == on_abstention::wait) return waiting(g);
+          ++m.dropped;
+          continue;
+        }
+        course().observe(state_.curriculum, static_cast<curriculum::example_id>(g.example), g.scores());
+        for (auto& a : g.answers)
+          a.reward = rl::value_or(a.score, 0) +
+                     detail::shaped(recipe_[slot::shaping], a.length(), limits.max_response_tokens);
+        all.push_back(g);
+        const auto scores = g.scores();
+        if (recipe_[slot::filter].keeps(view<const double, 1>(scores), std::int64_t{0},
+                                        static_cast<std::int64_t>(scores.size()))) {
+          kept.push_back(std::move(g));
+          ++kept_now;
+        }
+      }
+      if (refill.observe(filling, static_cast<std::int64_t>(groups.size()), kept_now) != rl::refill::next::draw) break;
+    }
+    describe(all, said, m);
+    m.kept = static_cast<std::int64_t>(kept.size());
+    if (kept.size() > target) {
+      if (options_.surplus == surplus::carry)
+        state_.carried.assign(std::make_move_iterator(kept.begin() + static_cast<std::ptrdiff_t>(target)),
+                              std::make_move_iterator(kept.end()));
+      kept.resize(target);
+    }
+    if (kept.empty()) {
+      r.kind = advance_kind::skipped;
+      ++state_.skipped;
+      detail::expects<state_error>(state_.skipped < options_.skips, "rl_trainer", "groups",
+                                   "a group to train on within " + std::to_string(options_.skips) + " steps",
+                                   "none: every group was all right, all wrong or dropped; choose easier or harder "
+                                   "examples, a longer answer, or another filter");
+    } else {
+      state_.skipped = 0;
+      advantages(kept);
+      update(kept, target, m);
+      ++state_.step;
+      ++state_.phase_step;
+    }
+    m.step = state_.step;
+    m.phase_step = state_.phase_step;
+    course().end_step(state_.curriculum, pool(), r.kind == advance_kind::trained);
+    const auto next = course().now(state_.curriculum);
+    r.phase_ended = next != curriculum::activity::train || course().limits(state_.curriculum).name != limits.name;
+    m.seconds_training += clock.lap();
+    drawn_ = std::move(all);
+    trained_ = std::move(kept);
+    return r;
+  }
+
+  void describe(const std::vector<group<A>>& groups, const rollout_report& said, step_metrics& m) const {
+    double scores = 0, rewards = 0, squares = 0, entropies = 0;
+    std::int64_t answers = 0, right = 0, tokens = 0, cut = 0;
+    for (const auto& g : groups) {
+      std::int64_t best = 0;
+      for (const auto& a : g.answers) {
+        const double s = rl::value_or(a.score, 0);
+        scores += s;
+        rewards += a.reward;
+        squares += a.reward * a.reward;
+        best += s == 1.0 ? 1 : 0;
+        tokens += a.length();
+        m.longest = std::max(m.longest, a.length());
+        cut += a.truncated() ? 1 : 0;
+        for (const auto h : a.entropy) entropies += static_cast<double>(h);
+      }
+      const auto n = static_cast<std::int64_t>(g.answers.size());
+      answers += n;
+      right += best;
+      ++(best == 0 ? m.all_wrong : best == n ? m.all_right : m.mixed);
+    }
+    m.groups = static_cast<std::int64_t>(groups.size());
+    m.tokens_sampled = said.sampled;
+    if (answers == 0) return;
+    const auto n = static_cast<double>(answers);
+    m.score = scores / n;
+    m.reward = rewards / n;
+    m.reward_deviation = math::sqrt(math::max(0.0, squares / n - m.reward * m.reward));
+    m.accuracy = static_cast<double>(right) / n;
+    m.length = static_cast<double>(tokens) / n;
+    m.truncated = static_cast<double>(cut) / n;
+    if (tokens > 0) m.entropy = entropies / static_cast<double>(tokens);
+    if (said.sampled > 0) m.behaviour_gap = -said.kept_mass_log_sum / static_cast<double>(said.sampled);
+  }
+
+  // Over the whole batch, so that estimators with statistics of the batch or of a task see all of it.
+  void advantages(std::vector<group<A>>& groups) const {
+    std::vector<A> reward, out;
+    std::vector<std::int64_t> offsets{0}, length;
+    std::vector<std::int32_t> task;
+    for (const auto& g : groups) {
+      for (const auto& a : g.answers) {
+        reward.push_back(static_cast<A>(a.reward));
+        length.push_back(a.length());
+        task.push_back(tasks_[static_cast<std::size_t>(g.example)]);
+      }
+      offsets.push_back(static_cast<std::int64_t>(reward.size()));
+    }
+    out.resize(reward.size());
+    rl::outcome_batch<A> b;
+    b.reward = reward, b.groups = offsets, b.length = length, b.task = task;
+    visit_choice(recipe_[slot::advantage], [&](const auto& estimator) { estimator(b, view<A, 1>(out)); });
+    std::size_t i = 0;
+    for (auto& g : groups)
+      for (auto& a : g.answers) a.advantage = out[i++];
+  }
+
+  void update(const std::vector<group<A>>& groups, std::size_t target, step_metrics& m) {
+    const auto& d = recipe_[slot::sampler].distribution();
+    const auto parts = static_cast<std::size_t>(options_.updates_per_batch);
+    const std::size_t size = std::max<std::size_t>(1, (target + parts - 1) / parts);
+    std::vector<training_tree<A>> trees;
+    for (std::size_t first = 0; first < groups.size(); first += size) {
+      std::vector<const group<A>*> some;
+      for (auto i = first; i < std::min(groups.size(), first + size); ++i) some.push_back(&groups[i]);
+      trees.push_back(make_training_tree<A>(*env_, std::span<const group<A>* const>(some)));
+    }
+    // an inexact policy's own log-probs at the start of the batch; an exact one has recorded them
+    constexpr bool exact = Policy::exactness == exactness::exact;
+    std::vector<std::vector<A>> old(trees.size());
+    if (!exact || options_.audit == audit::whole_batch || looks_at_reference()) {
+      double kl = 0;
+      std::int64_t tokens = 0;
+      for (std::size_t i = 0; i < trees.size(); ++i) {
+        const auto& t = trees[i];
+        const auto* support = t.support.empty() ? nullptr : &t.support;
+        old[i].assign(t.mask.size(), A(0));
+        score_tree(*ctx_, *policy_, t.tree, d, support, options_.micro_batch_tokens, {old[i], {}});
+        if (exact)
+          for (std::size_t j = 0; j < t.mask.size(); ++j) {
+            if (t.mask[j] == 0) continue;
+            ++m.compared;
+            m.differing += detail::same_bits(old[i][j], t.old[j]) ? 0 : 1;
+          }
+        if (looks_at_reference()) {
+          std::vector<A> ref(t.mask.size(), A(0));
+          score_tree(*ctx_, *reference_, t.tree, d, support, options_.micro_batch_tokens, {ref, {}});
+          for (std::size_t j = 0; j < t.mask.size(); ++j) {
+            if (t.mask[j] == 0) continue;
+            const double x = static_cast<double>(ref[j]) - static_cast<double>(old[i][j]);
+            kl += math::exp(x) - x - 1;
+            ++tokens;
+          }
+        }
+      }
+      if (looks_at_reference() && tokens > 0) m.kl_to_reference = kl / static_cast<double>(tokens);
+    }
+    updating_ = true;  // from here on the weights change: a step is finished or lost, never taken back
+    for (std::size_t i = 0; i < trees.size(); ++i) {
+      const auto& t = trees[i];
+      if (t.loss_tokens == 0) continue;
+      const double rate = visit_choice(recipe_[slot::schedule], [&](const auto& s) { return s(state_.updates); });
+      group_update_options o;
+      o.max_norm = options_.max_norm, o.micro_batch_tokens = options_.micro_batch_tokens, o.keep = options_.keep;
+      o.compare = exact && m.updates == 0 && m.compared == 0 && carried_none(groups);
+      const auto report = visit_choice(recipe_[slot::loss], [&](const auto& loss) {
+        using loss_type = std::remove_cvref_t<decltype(loss)>;
+        static_assert(exact || rl::has(loss_type::reads, rl::input::rollout),
+                      "ql: this policy's log-probs while sampling are not those of its training forward: its loss needs "
+                      "an importance correction (rl::corrected)");
+        return visit_choice(recipe_[slot::aggregation], [&](const auto& how) {
+          return update_on_groups(*ctx_, *policy_, t, d, loss, how, recipe_[slot::optimizer], optimizer_, rate, o,
+                                  exact ? std::span<const A>{} : std::span<const A>(old[i]), reference_);
+        });
+      });
+      detail::expects<numeric_error>(report.step.finite, "rl_trainer", "gradient",
+                                     "finite values in step " + std::to_string(state_.step + 1),
+                                     "NaN or infinity; the weights are those before this update");
+      ++m.updates;
+      ++state_.updates;
+      m.loss += report.loss;
+      m.gradient_norm += report.step.gradient_norm;
+      m.rate = rate;
+      m.clip_fraction += report.clip_fraction;
+      m.kl_to_old += report.kl_to_old;
+      m.log_ratio_max = math::max(m.log_ratio_max, report.log_ratio_max);
+      m.tokens_trained += report.tokens;
+      m.rows_trained += report.rows;
+      m.compared += report.compared;
+      m.differing += report.differing;
+    }
+    m.trained = static_cast<std::int64_t>(groups.size());
+    if (m.updates > 0) {
+      const auto n = static_cast<double>(m.updates);
+      m.loss /= n, m.gradient_norm /= n, m.clip_fraction /= n, m.kl_to_old /= n;
+    }
+  }
+  bool looks_at_reference() const {
+    return reference_ != nullptr && options_.kl_every > 0 && state_.step % options_.kl_every == 0;
+  }
+  static bool carried_none(const std::vector<group<A>>& groups) {
+    for (const auto& g : groups)
+      if (g.age > 0) return false;
+    return true;
+  }
+
+  Context* ctx_;
+  Policy* policy_;
+  Environment* env_;
+  Recipe recipe_;
+  rl_options options_;
+  Policy* reference_ = nullptr;
+  std::vector<std::int64_t> lengths_;
+  std::vector<std::int32_t> tasks_;
+  std::vector<std::uint32_t> bundles_;
+  state_type state_;
+  policy_optimizer_state<Policy, optimizer_type> optimizer_;
+  std::function<void(std::int64_t)> between_;
+  bool updating_ = false;
+  std::vector<group<A>> drawn_, trained_;
+};
+
+}  // namespace ql
