@@ -67,7 +67,7 @@ struct step_metrics {
   std::int64_t longest = 0;
   double truncated = 0;                   // share of answers
   std::int64_t rounds = 0, groups = 0, all_wrong = 0, mixed = 0, all_right = 0, dropped = 0;
-  std::int64_t retained = 0;              // groups of examples from earlier phases
+  std::int64_t retained = 0, retained_mixed = 0;  // groups of examples from earlier phases; of them mixed
   std::int64_t kept = 0, trained = 0, carried = 0;
   std::int64_t updates = 0, tokens_sampled = 0, tokens_trained = 0, rows_trained = 0;
   double loss = 0, gradient_norm = 0, rate = 0;  // means over the updates; rate of the last
@@ -101,8 +101,10 @@ struct rl_state {
   std::int64_t step = 0;           // that trained
   std::int64_t phase_step = 0;
   std::int64_t updates = 0;        // of the optimizer since it was fresh: what the schedule sees
-  std::int64_t skipped = 0;        // in a row
-  std::string phase;               // the one it is in
+  std::int64_t skipped = 0;        // steps in a row without a group to train on
+  std::int64_t all_skipped = 0;
+  std::int64_t phase_index = -1;   // of the phase it is in, -1 before the first step
+  std::string phase;
   std::vector<group<A>> carried;
   CurriculumState curriculum;
   friend bool operator==(const rl_state&, const rl_state&) = default;
@@ -290,6 +292,7 @@ class rl_trainer {
       state_.updates = 0;
     }
     state_.phase = name;
+    ++state_.phase_index;
     state_.phase_step = 0;
     state_.skipped = 0;
     state_.carried.clear();
@@ -318,7 +321,6 @@ class rl_trainer {
       const auto chosen = course().select(state_.curriculum, pool(), limits.round_size());
       if (chosen.draws.empty()) break;
       m.clamped = m.clamped || chosen.clamped();
-      for (const auto& d : chosen.draws) m.retained += d.retained ? 1 : 0;
       auto groups =
           sample(*policy_, chosen.draws, purpose::train, options_.group_size, limits.max_response_tokens, said);
       m.seconds_sampling += clock.lap();
@@ -326,11 +328,20 @@ class rl_trainer {
       m.seconds_scoring += clock.lap();
       ++m.rounds;
       std::int64_t kept_now = 0;
-      for (auto& g : groups) {
+      for (std::size_t i = 0; i < groups.size(); ++i) {
+        auto& g = groups[i];
         if (!g.scored()) {
           if (options_.abstained == on_abstention::wait) return waiting(g);
           ++m.dropped;
           continue;
+        }
+        if (chosen.draws[i].retained) {
+          ++m.retained;
+          const auto scores = g.scores();
+          m.retained_mixed += *std::min_element(scores.begin(), scores.end()) !=
+                                      *std::max_element(scores.begin(), scores.end())
+                                  ? 1
+                                  : 0;
         }
         course().observe(state_.curriculum, static_cast<curriculum::example_id>(g.example), g.scores());
         for (auto& a : g.answers)
@@ -357,6 +368,7 @@ class rl_trainer {
     if (kept.empty()) {
       r.kind = advance_kind::skipped;
       ++state_.skipped;
+      ++state_.all_skipped;
       detail::expects<state_error>(state_.skipped < options_.skips, "rl_trainer", "groups",
                                    "a group to train on within " + std::to_string(options_.skips) + " steps",
                                    "none: every group was all right, all wrong or dropped; choose easier or harder "
