@@ -20,7 +20,8 @@ namespace ql::qwenlong {
 
 using advantage_choice = choice<rl::grpo_advantage, rl::dr_grpo_advantage, rl::rloo_advantage, rl::task_std_advantage>;
 using loss_choice = choice<rl::clip, rl::ratio_loss, rl::cispo, rl::entropy_bonus<rl::clip>>;
-using aggregation_choice = choice<rl::token_mean, rl::prompt_mean, rl::sequence_mean_token_mean, rl::micro_batch_token_mean>;
+using aggregation_choice =
+    choice<rl::token_mean, rl::prompt_mean, rl::sequence_mean_token_mean, rl::micro_batch_token_mean>;
 using filter_choice = choice<rl::mixed_accuracy, rl::all_groups>;
 using shaping_choice = choice<no_shaping, overlong_fraction>;
 using schedule_choice = choice<rl::constant_schedule, rl::cosine_schedule>;
@@ -85,15 +86,15 @@ inline auto recipe_of(const rl_settings& s) {
   if (!s.dynamic_sampling) filter = rl::all_groups{};
   shaping_choice shaping = no_shaping{};
   if (s.overlong > 0) shaping = overlong_fraction{.fraction = s.overlong};
-  return recipe(slot::engine = session_engine{},                                                                 //
-                slot::sampler = rl::stochastic{{.temperature = s.temperature, .top_p = s.top_p}},                //
-                slot::curriculum = std::move(course),                                                            //
-                slot::filter = filter,                                                                           //
-                slot::shaping = shaping,                                                                         //
-                slot::advantage = advantage_of(s),                                                               //
-                slot::loss = loss_of(s),                                                                         //
-                slot::aggregation = aggregation_of(s),                                                           //
-                slot::optimizer = rl::adamw{.beta1 = s.beta1, .beta2 = s.beta2, .weight_decay = s.weight_decay}, //
+  return recipe(slot::engine = session_engine{},                                                                  //
+                slot::sampler = rl::stochastic{{.temperature = s.temperature, .top_p = s.top_p}},                 //
+                slot::curriculum = std::move(course),                                                             //
+                slot::filter = filter,                                                                            //
+                slot::shaping = shaping,                                                                          //
+                slot::advantage = advantage_of(s),                                                                //
+                slot::loss = loss_of(s),                                                                          //
+                slot::aggregation = aggregation_of(s),                                                            //
+                slot::optimizer = rl::adamw{.beta1 = s.beta1, .beta2 = s.beta2, .weight_decay = s.weight_decay},  //
                 slot::schedule = rl::constant_schedule{.rate = s.learning_rate, .warmup = s.warm_up_steps});
 }
 

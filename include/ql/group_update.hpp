@@ -16,8 +16,8 @@
 namespace ql {
 
 struct group_update_options {
-  double max_norm = 1.0;                         // of the gradient; 0: not clipped
-  std::int64_t micro_batch_tokens = 1 << 15;     // bounds memory; changes no bit, unless the aggregation says so
+  double max_norm = 1.0;                      // of the gradient; 0: not clipped
+  std::int64_t micro_batch_tokens = 1 << 15;  // bounds memory; changes no bit, unless the aggregation says so
   model::keep keep = model::keep::everything;
   bool compare = false;  // the weights are those the answers were sampled with: log-probs must be the same bits
 };
@@ -26,10 +26,10 @@ struct group_update_options {
 struct group_update_report {
   step_report step;
   double loss = 0, entropy = 0;
-  double clip_fraction = 0;   // of tokens with an advantage: those without gradient
-  double log_ratio_max = 0;   // largest |logp - old|
-  double kl_to_old = 0;       // k3 of logp against old
-  std::int64_t tokens = 0, rows = 0;      // loss tokens; tokens through the layers
+  double clip_fraction = 0;                  // of tokens with an advantage: those without gradient
+  double log_ratio_max = 0;                  // largest |logp - old|
+  double kl_to_old = 0;                      // k3 of logp against old
+  std::int64_t tokens = 0, rows = 0;         // loss tokens; tokens through the layers
   std::int64_t compared = 0, differing = 0;  // log-probs held against the recorded ones
 };
 
@@ -147,7 +147,8 @@ group_update_report update_on_groups(typename Policy::context_type& ctx, Policy&
   for (std::size_t i = 0; i < n; ++i) {
     if (t.mask[i] == 0) continue;
     entropies += static_cast<double>(entropy[i]);
-    const double log_ratio = static_cast<double>(logp[i]) - static_cast<double>(batch.old[static_cast<std::int64_t>(i)]);
+    const double log_ratio =
+        static_cast<double>(logp[i]) - static_cast<double>(batch.old[static_cast<std::int64_t>(i)]);
     r.log_ratio_max = math::max(r.log_ratio_max, math::abs(log_ratio));
     kl += math::exp(-log_ratio) - 1 + log_ratio;
     if (o.compare) {
@@ -157,7 +158,8 @@ group_update_report update_on_groups(typename Policy::context_type& ctx, Policy&
   }
   r.entropy = entropies / static_cast<double>(t.loss_tokens);
   r.kl_to_old = kl / static_cast<double>(t.loss_tokens);
-  r.clip_fraction = with_advantage > 0 ? static_cast<double>(without_gradient) / static_cast<double>(with_advantage) : 0;
+  r.clip_fraction =
+      with_advantage > 0 ? static_cast<double>(without_gradient) / static_cast<double>(with_advantage) : 0;
   if (!in_parts.finite()) {
     r.step.finite = false;
     return r;

@@ -94,7 +94,8 @@ class recipe_of {
   template <class Tag, class V>
   constexpr auto with(slot::assignment<Tag, V> a) const {
     auto rest = boost::hana::erase_key(parts_, boost::hana::type_c<Tag>);
-    auto parts = boost::hana::insert(std::move(rest), boost::hana::make_pair(boost::hana::type_c<Tag>, std::move(a.value)));
+    auto parts =
+        boost::hana::insert(std::move(rest), boost::hana::make_pair(boost::hana::type_c<Tag>, std::move(a.value)));
     return recipe_of<decltype(parts)>(std::move(parts));
   }
 

@@ -35,11 +35,11 @@ struct rl_run_options {
 
 // What the loop cannot know.
 struct rl_run_hooks {
-  std::function<bool()> stop = [] { return false; };                              // asked often
-  std::function<validation_finished(const std::string& moment)> validate;         // may be empty
-  std::function<void(std::int64_t phase, std::int64_t step)> log_samples;         // after a step; may be empty
-  std::function<std::string()> save;                                              // a checkpoint; returns its name
-  std::function<void(const std::string& checkpoint)> best;                        // validation was never better
+  std::function<bool()> stop = [] { return false; };                       // asked often
+  std::function<validation_finished(const std::string& moment)> validate;  // may be empty
+  std::function<void(std::int64_t phase, std::int64_t step)> log_samples;  // after a step; may be empty
+  std::function<std::string()> save;                                       // a checkpoint; returns its name
+  std::function<void(const std::string& checkpoint)> best;                 // validation was never better
 };
 
 namespace detail {
@@ -54,7 +54,8 @@ inline void wait(double seconds, const std::function<bool()>& stop) {
 
 // Saves; where the disk is full it says what is missing and waits for room.
 template <class Observe>
-std::string save_with_patience(const rl_run_options& o, const rl_run_hooks& hooks, Observe& observe, std::int64_t step) {
+std::string save_with_patience(const rl_run_options& o, const rl_run_hooks& hooks, Observe& observe,
+                               std::int64_t step) {
   for (bool said = false;; said = true) {
     try {
       return hooks.save();
@@ -113,7 +114,8 @@ run_end run_rl(Trainer& trainer, Observe& observe, const rl_run_options& o, rl_r
     const auto limits = course.limits(trainer.state().curriculum);
     phase_started e;
     e.phase = o.first_phase + trainer.state().phase_index + 1;  // the trainer enters it with its first step
-    e.step = step_now(), e.stage = "rl", e.name = limits.name, e.steps = limits.steps, e.max_length = limits.hi_inclusive;
+    e.step = step_now(), e.stage = "rl", e.name = limits.name, e.steps = limits.steps,
+    e.max_length = limits.hi_inclusive;
     if constexpr (requires { course.report(trainer.state().curriculum, std::int64_t{0}); }) {
       const auto r = course.report(trainer.state().curriculum, e.phase - o.first_phase);
       e.pool = r.own + r.retained, e.retained = r.retained;
@@ -190,8 +192,7 @@ run_end run_rl(Trainer& trainer, Observe& observe, const rl_run_options& o, rl_r
       } else if (o.validate_every > 0 && trainer.state().step % o.validate_every == 0 && !skipped) {
         validate("step");
       }
-      if (r.phase_ended || (o.checkpoint_every > 0 && trainer.state().step % o.checkpoint_every == 0))
-        save();
+      if (r.phase_ended || (o.checkpoint_every > 0 && trainer.state().step % o.checkpoint_every == 0)) save();
       whole = true;
     }
   } catch (const interruption&) {

@@ -109,9 +109,9 @@ struct rollout_options {
 };
 
 struct rollout_report {
-  std::int64_t sampled = 0;        // answer tokens
-  std::int64_t forwarded = 0;      // tokens through the layers
-  double kept_mass_log_sum = 0;    // minus the behaviour gap, summed over sampled tokens
+  std::int64_t sampled = 0;      // answer tokens
+  std::int64_t forwarded = 0;    // tokens through the layers
+  double kept_mass_log_sum = 0;  // minus the behaviour gap, summed over sampled tokens
 };
 
 // The default engine: sessions over the policy, one after another, each holding as many prompts as fit.
@@ -141,8 +141,8 @@ struct session_engine {
         const auto& context_of = env.context(bundle);
         const auto& question_of = env.question(r.example);
         const std::span<const token> shared = context_of, own = question_of;
-        detail::expects(!shared.empty() || !own.empty(), "session_engine", "prompt of example " + std::to_string(r.example),
-                        "at least one token", "none");
+        detail::expects(!shared.empty() || !own.empty(), "session_engine",
+                        "prompt of example " + std::to_string(r.example), "at least one token", "none");
         const auto known = roots.find(bundle);
         const auto more = static_cast<std::int64_t>((known == roots.end() ? shared.size() : 0) + own.size()) +
                           o.group_size * o.max_new_tokens;

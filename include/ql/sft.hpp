@@ -20,10 +20,10 @@ struct sft_options {
 
 struct sft_report {
   step_report step;
-  double loss = 0;              // weighted mean of -log p over loss tokens
-  std::int64_t tokens = 0;      // loss tokens
-  std::int64_t rows = 0;        // tokens through the layers
-  std::vector<float> logp;      // (tokens of the tree): under the weights before the step
+  double loss = 0;          // weighted mean of -log p over loss tokens
+  std::int64_t tokens = 0;  // loss tokens
+  std::int64_t rows = 0;    // tokens through the layers
+  std::vector<float> logp;  // (tokens of the tree): under the weights before the step
 };
 
 // loss = -sum w logp / sum w over the tree's loss tokens (w = 1 unless given, one a token of the tree).

@@ -49,7 +49,7 @@ struct rl_options {
   std::vector<token> stop;  // tokens that end an answer
   std::int64_t session_tokens = 1 << 16, micro_batch_tokens = 1 << 15;  // memory; change no bit
   model::keep keep = model::keep::everything;
-  std::int64_t kl_every = 0;      // steps between two looks at the KL to the reference; 0: never
+  std::int64_t kl_every = 0;        // steps between two looks at the KL to the reference; 0: never
   std::int64_t scoring_batch = 64;  // examples scored in one call of advance()
 
   friend bool operator==(const rl_options&, const rl_options&) = default;
@@ -58,14 +58,14 @@ struct rl_options {
 // One training step in numbers. Means are over what the step drew, before the filter, unless said otherwise.
 struct step_metrics {
   std::string phase;
-  std::int64_t step = 0, phase_step = 0;  // counted from 1
-  double score = 0;                       // mean task score
+  std::int64_t step = 0, phase_step = 0;    // counted from 1
+  double score = 0;                         // mean task score
   double reward = 0, reward_deviation = 0;  // shaped
-  double accuracy = 0;                    // share of answers with task score 1
-  double entropy = 0;                     // nats a token, as sampled
+  double accuracy = 0;                      // share of answers with task score 1
+  double entropy = 0;                       // nats a token, as sampled
   double length = 0;
   std::int64_t longest = 0;
-  double truncated = 0;                   // share of answers
+  double truncated = 0;  // share of answers
   std::int64_t rounds = 0, groups = 0, all_wrong = 0, mixed = 0, all_right = 0, dropped = 0;
   std::int64_t retained = 0, retained_mixed = 0;  // groups of examples from earlier phases; of them mixed
   std::int64_t kept = 0, trained = 0, carried = 0;
@@ -81,29 +81,29 @@ struct step_metrics {
 
 // What a call of advance() did.
 enum class advance_kind : std::uint8_t {
-  trained,   // one step
-  skipped,   // a step without a group to train on
-  scored,    // some examples of earlier phases
-  waiting,   // a judge is away: nothing has changed, call again later
+  trained,  // one step
+  skipped,  // a step without a group to train on
+  scored,   // some examples of earlier phases
+  waiting,  // a judge is away: nothing has changed, call again later
   finished
 };
 
 struct advance_report {
   advance_kind kind = advance_kind::finished;
-  step_metrics metrics;                     // trained, skipped
-  std::int64_t scored = 0, to_score = 0;    // scored
+  step_metrics metrics;                   // trained, skipped
+  std::int64_t scored = 0, to_score = 0;  // scored
   bool phase_ended = false;
-  std::string why;                          // waiting: the first reason
+  std::string why;  // waiting: the first reason
 };
 
 template <class A, class CurriculumState>
 struct rl_state {
-  std::int64_t step = 0;           // that trained
+  std::int64_t step = 0;  // that trained
   std::int64_t phase_step = 0;
-  std::int64_t updates = 0;        // of the optimizer since it was fresh: what the schedule sees
-  std::int64_t skipped = 0;        // steps in a row without a group to train on
+  std::int64_t updates = 0;  // of the optimizer since it was fresh: what the schedule sees
+  std::int64_t skipped = 0;  // steps in a row without a group to train on
   std::int64_t all_skipped = 0;
-  std::int64_t phase_index = -1;   // of the phase it is in, -1 before the first step
+  std::int64_t phase_index = -1;  // of the phase it is in, -1 before the first step
   std::string phase;
   std::vector<group<A>> carried;
   CurriculumState curriculum;
@@ -162,7 +162,8 @@ class rl_trainer {
       : ctx_(&ctx), policy_(&policy), env_(&env), recipe_(std::move(recipe)), options_(std::move(options)) {
     using detail::expects;
     expects(options_.group_size >= 1, "rl_trainer", "group_size", "1 or more", options_.group_size);
-    expects(options_.updates_per_batch >= 1, "rl_trainer", "updates_per_batch", "1 or more", options_.updates_per_batch);
+    expects(options_.updates_per_batch >= 1, "rl_trainer", "updates_per_batch", "1 or more",
+            options_.updates_per_batch);
     expects(options_.refill_rounds >= 0, "rl_trainer", "refill_rounds", "0 (no limit) or more", options_.refill_rounds);
     const auto n = static_cast<std::int64_t>(env.examples());
     expects(n >= 1, "rl_trainer", "environment", "at least one example", n);
@@ -249,8 +250,8 @@ class rl_trainer {
       }
       const auto limits = course().limits(state_.curriculum);
       rollout_report said;
-      auto groups = sample(*scorer, pending, purpose::difficulty, course().answers_to_score(),
-                           limits.max_response_tokens, said);
+      auto groups =
+          sample(*scorer, pending, purpose::difficulty, course().answers_to_score(), limits.max_response_tokens, said);
       score_groups<Environment, A>(*env_, groups);
       advance_report r;
       r.kind = advance_kind::scored;
@@ -338,15 +339,14 @@ class rl_trainer {
         if (chosen.draws[i].retained) {
           ++m.retained;
           const auto scores = g.scores();
-          m.retained_mixed += *std::min_element(scores.begin(), scores.end()) !=
-                                      *std::max_element(scores.begin(), scores.end())
-                                  ? 1
-                                  : 0;
+          m.retained_mixed +=
+              *std::min_element(scores.begin(), scores.end()) != *std::max_element(scores.begin(), scores.end()) ? 1
+                                                                                                                 : 0;
         }
         course().observe(state_.curriculum, static_cast<curriculum::example_id>(g.example), g.scores());
         for (auto& a : g.answers)
-          a.reward = rl::value_or(a.score, 0) +
-                     detail::shaped(recipe_[slot::shaping], a.length(), limits.max_response_tokens);
+          a.reward =
+              rl::value_or(a.score, 0) + detail::shaped(recipe_[slot::shaping], a.length(), limits.max_response_tokens);
         all.push_back(g);
         const auto scores = g.scores();
         if (recipe_[slot::filter].keeps(view<const double, 1>(scores), std::int64_t{0},
@@ -498,9 +498,10 @@ class rl_trainer {
       o.compare = exact && m.updates == 0 && m.compared == 0 && carried_none(groups);
       const auto report = visit_choice(recipe_[slot::loss], [&](const auto& loss) {
         using loss_type = std::remove_cvref_t<decltype(loss)>;
-        static_assert(exact || rl::has(loss_type::reads, rl::input::rollout),
-                      "ql: this policy's log-probs while sampling are not those of its training forward: its loss needs "
-                      "an importance correction (rl::corrected)");
+        static_assert(
+            exact || rl::has(loss_type::reads, rl::input::rollout),
+            "ql: this policy's log-probs while sampling are not those of its training forward: its loss needs "
+            "an importance correction (rl::corrected)");
         return visit_choice(recipe_[slot::aggregation], [&](const auto& how) {
           return update_on_groups(*ctx_, *policy_, t, d, loss, how, recipe_[slot::optimizer], optimizer_, rate, o,
                                   exact ? std::span<const A>{} : std::span<const A>(old[i]), reference_);

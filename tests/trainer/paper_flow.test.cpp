@@ -31,8 +31,8 @@ struct paper_policy {
     bool backward = true;
   };
   struct update {
-    std::int64_t tokens = 0;      // with a gradient other than 0
-    double up = 0, down = 0;      // sums of dlogp below and above 0
+    std::int64_t tokens = 0;  // with a gradient other than 0
+    double up = 0, down = 0;  // sums of dlogp below and above 0
     std::int64_t loss_tokens = 0;
   };
   static constexpr ql::exactness exactness = ql::exactness::exact;
@@ -177,8 +177,7 @@ TEST_F(PaperFlow, RefillsUntilTheBatchIsFullThenMakesFourUpdates) {
     }
   // all tokens weigh 1 / 32 groups' tokens
   const double weight = 1.0 / (32 * answer_tokens);
-  for (const auto& u : policy.updates)
-    EXPECT_NEAR(u.up, -32 * 4 * 10 * (1 - 3.0 / 8) / deviation * weight, 1e-5);
+  for (const auto& u : policy.updates) EXPECT_NEAR(u.up, -32 * 4 * 10 * (1 - 3.0 / 8) / deviation * weight, 1e-5);
 }
 
 TEST_F(PaperFlow, TrainsOnWhatThereIsAfterTheLastRound) {

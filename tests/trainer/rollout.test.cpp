@@ -109,8 +109,8 @@ TEST_F(Groups, OtherWeightsAreNoticed) {
   policy_type p(ctx, policy.config());
   p.initialise(ctx, 6, 0.2);
   auto state = make_optimizer_state(ctx, p, optimizer);
-  const auto r = update_on_groups(ctx, p, t, sampler.distribution(), rl::clip_higher, rl::token_mean{}, optimizer, state,
-                                  1e-3, {.compare = true});
+  const auto r = update_on_groups(ctx, p, t, sampler.distribution(), rl::clip_higher, rl::token_mean{}, optimizer,
+                                  state, 1e-3, {.compare = true});
   EXPECT_GT(r.differing, 0);
   EXPECT_GT(r.log_ratio_max, 0);
 }

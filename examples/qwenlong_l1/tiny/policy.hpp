@@ -34,7 +34,8 @@ void initialise(cpu::context& ctx, policy_of<T>& policy, std::uint64_t seed) {
   policy.initialise(ctx, seed, 1.0);
   const double residual = 0.3 / math::sqrt(2.0 * static_cast<double>(c.layers));
   const auto scale = [](auto& p, double by) {
-    for (std::int64_t i = 0; i < p.size(); ++i) p.master.data()[i] = static_cast<A>(static_cast<double>(p.master.data()[i]) * by);
+    for (std::int64_t i = 0; i < p.size(); ++i)
+      p.master.data()[i] = static_cast<A>(static_cast<double>(p.master.data()[i]) * by);
   };
   for (auto& p : policy.parameters()) {
     if (p.vector()) continue;
@@ -75,7 +76,8 @@ void initialise(cpu::context& ctx, policy_of<T>& policy, std::uint64_t seed) {
     for (std::int64_t i = 0; i < hidden; ++i)
       for (std::int64_t j = 0; j < d; ++j)
         for (std::int64_t m = 0; m < hidden; ++m)
-          ov[static_cast<std::size_t>(i * hidden + m)] += static_cast<double>(o[i * columns + j]) * static_cast<double>(v[j * hidden + m]);
+          ov[static_cast<std::size_t>(i * hidden + m)] +=
+              static_cast<double>(o[i * columns + j]) * static_cast<double>(v[j * hidden + m]);
     double squares = 0, key_squares = 0;
     for (std::int64_t i = 0; i < d; ++i)
       for (std::int64_t m = 0; m < hidden; ++m) {

@@ -18,27 +18,27 @@
 namespace ql::tiny {
 
 struct drill_options {
-  std::int64_t steps = 1500;           // at most
-  std::int64_t tokens = 2000;          // of a step
-  double other_tokens = 0.2;           // weight of what the document does not tell
+  std::int64_t steps = 1500;   // at most
+  std::int64_t tokens = 2000;  // of a step
+  double other_tokens = 0.2;   // weight of what the document does not tell
   double rate = 1e-3;
   std::int64_t warm_up = 50;
-  double enough = 0.98;                // share of facts recalled, running over some 20 steps
+  double enough = 0.98;  // share of facts recalled, running over some 20 steps
   double weight_decay = 0.01;
 };
 
 struct warm_up_options {
   std::int64_t steps = 1200;
-  std::int64_t tokens = 3000;          // of a step
+  std::int64_t tokens = 3000;  // of a step
   std::int32_t shortest = 32, longest = 128;
   std::int32_t questions = 8;
-  double growing = 0.7;                // of the steps, until documents are as long as `longest`
+  double growing = 0.7;  // of the steps, until documents are as long as `longest`
   double rate = 1e-3;
-  double falling = 0.3;                // of the steps, while the rate falls to
-  double last_rate = 0.05;             // so much of itself
+  double falling = 0.3;     // of the steps, while the rate falls to
+  double last_rate = 0.05;  // so much of itself
   double weight_decay = 0.01;
-  double gate = 0.97;                  // greedy accuracy at `longest` that ends warm-up
-  std::int64_t more_steps = 800;       // may be added to reach it
+  double gate = 0.97;             // greedy accuracy at `longest` that ends warm-up
+  std::int64_t more_steps = 800;  // may be added to reach it
 };
 
 struct warm_up_progress {
@@ -49,7 +49,8 @@ struct warm_up_progress {
 // Facts of one relation, said twice again: until they are recalled. Returns the last report; `said(progress)` is called
 // every step.
 template <class T, class Said>
-warm_up_progress drill(cpu::context& ctx, policy_of<T>& policy, std::uint64_t seed, const drill_options& o, Said&& said) {
+warm_up_progress drill(cpu::context& ctx, policy_of<T>& policy, std::uint64_t seed, const drill_options& o,
+                       Said&& said) {
   using A = typename policy_of<T>::value_type;
   const rl::adamw optimizer{.beta1 = 0.9, .beta2 = 0.98, .weight_decay = o.weight_decay};
   auto state = make_optimizer_state(ctx, policy, optimizer);
@@ -75,7 +76,8 @@ warm_up_progress drill(cpu::context& ctx, policy_of<T>& policy, std::uint64_t se
     }
     const auto r = sft_step(ctx, policy, tree, std::span<const A>(weight), optimizer, state, rate(p.step));
     std::int64_t right = 0;
-    for (auto i : recall) right += r.logp[static_cast<std::size_t>(i)] > -0.6931f ? 1 : 0;  // more than half of the mass
+    for (auto i : recall)
+      right += r.logp[static_cast<std::size_t>(i)] > -0.6931f ? 1 : 0;  // more than half of the mass
     const double now = static_cast<double>(right) / static_cast<double>(recall.size());
     ++p.step;
     p.accuracy += (now - p.accuracy) / static_cast<double>(p.step < 20 ? p.step : 20);

@@ -9,16 +9,17 @@ namespace ql::test {
 struct lookup_task {
   static constexpr token end = 0, ask = 1, first_key = 2, keys = 8, first_value = 10, values = 8, vocabulary = 18;
   std::int64_t documents = 4, questions = 2;
-  bool shared = true;  // false: each question has the document in its own prompt
+  bool shared = true;               // false: each question has the document in its own prompt
   std::vector<std::int64_t> asked;  // examples scored so far, in order
 
   std::int64_t examples() const { return documents * questions; }
   std::int64_t bundle(std::int64_t e) const { return shared ? e / questions : e; }
   token value_of(std::int64_t document, std::int64_t key) const {
-    return first_value + static_cast<token>(
-                             uniform({.seed = 3, .what = purpose::generate, .example = static_cast<std::uint32_t>(document)},
-                                     static_cast<std::uint64_t>(key)) *
-                             values);
+    return first_value +
+           static_cast<token>(
+               uniform({.seed = 3, .what = purpose::generate, .example = static_cast<std::uint32_t>(document)},
+                       static_cast<std::uint64_t>(key)) *
+               values);
   }
   std::vector<token> document(std::int64_t d) const {
     std::vector<token> t;
