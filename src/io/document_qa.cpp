@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <ql/data/document_qa.hpp>
+#include <ql/data/generator.hpp>
 #include <ql/io/json.hpp>
 #include <ql/text/chat_template.hpp>
 #include <ql/text/tokenizer.hpp>
@@ -156,6 +157,40 @@ qa_example parse_example(std::string_view text) {
   qa_example e = row.find("reward_model") ? from_chat(row) : from_document(row);
   if (const auto* id = row.find("id"); id && !id->is_null())
     e.id = id->is_integer() ? std::to_string(id->integer()) : text_of(*id, "id");
+  return e;
+}
+
+std::string row_of(const qa_example& e) {
+  value::array_type answers(e.answers.begin(), e.answers.end());
+  value::object_type row{{"id", e.id},
+                         {"benchmark", e.source},
+                         {"context", e.context},
+                         {"question", e.question},
+                         {"answers", std::move(answers)}};
+  if (!e.reasoning.empty()) row.emplace_back("cot", e.reasoning);
+  if (!e.meta.empty()) row.emplace_back("meta", io::json::parse(e.meta, "meta of " + quoted(e.id)));
+  return io::json::dump(value(std::move(row)));
+}
+
+qa_example example_of(const generated_document& d, const generated_question& q) {
+  using v = phrase_vocabulary;
+  std::size_t at = 0;
+  while (at < d.questions.size() && &d.questions[at] != &q && !(d.questions[at] == q)) ++at;
+  qa_example e;
+  e.source = "generated";
+  e.id = "generated-" + std::to_string(d.key.seed) + "-" + std::to_string(static_cast<int>(d.key.of)) + "-" +
+         std::to_string(d.key.index) + "-" + std::to_string(d.tokens.size()) + "-" + std::to_string(at);
+  e.context = v::english(d.tokens);
+  e.question = v::english(q.prompt);
+  e.answers = q.answers;
+  e.reasoning = v::english(q.reasoning);
+  value::array_type evidence;
+  for (const auto i : q.evidence)
+    evidence.emplace_back(v::english(d.tokens_of(d.sentences.at(static_cast<std::size_t>(i)))));
+  e.meta = io::json::dump(value::object_type{{"context_kind", "generated"},
+                                             {"type", name_of(q.kind)},
+                                             {"tokens", static_cast<std::int64_t>(d.tokens.size())},
+                                             {"evidence", std::move(evidence)}});
   return e;
 }
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <ql/data/document_qa.hpp>
+#include <ql/data/generator.hpp>
+#include <ql/io/json.hpp>
 #include <ql/text/chat_template.hpp>
 #include <ql/text/tokenizer.hpp>
 
@@ -8,6 +10,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <set>
 
 namespace {
 
@@ -169,6 +173,48 @@ TEST(DocumentQa, ReadsEveryPublicSet) {
     all += here;
   }
   EXPECT_EQ(all, 1584u);
+}
+
+// The same rows in both schemas say the same.
+TEST(DocumentQa, SchemasAgree) {
+  for (const auto* file : {"docqa/musique", "docqa/nq_longpage", "docqa/docmath_proxy_tatqa", "docqa/qasper"}) {
+    for (const auto& e : read_examples(ql::test::data_file(std::string(file) + ".jsonl.gz")).examples) {
+      using ql::io::json::value;
+      const auto message = prompt_template::qwenlong_l1().render(e.context, e.question);
+      const value row = value::object_type{
+          {"data_source", e.source},
+          {"prompt", value::array_type{value::object_type{{"role", "user"}, {"content", message}}}},
+          {"reward_model", value::object_type{{"ground_truth", "Therefore, the answer is " + e.answers[0] + "."}}},
+          {"id", e.id}};
+      const auto same = parse_example(ql::io::json::dump(row));
+      EXPECT_EQ(same.id, e.id);
+      EXPECT_EQ(same.context, e.context);
+      EXPECT_EQ(same.question, e.question);
+      EXPECT_EQ(same.answers[0], e.answers[0]);
+      EXPECT_EQ(parse_example(row_of(e)), e);
+    }
+  }
+}
+
+TEST(DocumentQa, GeneratedQuestionsAreExamples) {
+  generator_config c;
+  c.kinds = {1, 1, 1, 1, 1, 1};
+  c.questions = 6;
+  const auto d = generate(c, {.seed = 7, .of = split::test, .index = 3});
+  std::set<std::string> ids;
+  for (const auto& q : d.questions) {
+    const auto e = example_of(d, q);
+    EXPECT_TRUE(ids.insert(e.id).second);
+    EXPECT_EQ(parse_example(row_of(e)), e);
+    EXPECT_EQ(e.answers, q.answers);
+    const auto meta = ql::io::json::parse(e.meta);
+    EXPECT_EQ(meta.at("type").string(), name_of(q.kind));
+    EXPECT_EQ(meta.at("evidence").array().size(), q.evidence.size());
+    for (const auto& s : meta.at("evidence").array()) {
+      EXPECT_THAT(e.context, HasSubstr(s.string()));
+      EXPECT_THAT(e.reasoning, HasSubstr(s.string()));
+    }
+  }
 }
 
 TEST(PromptTemplate, HoldsContextAndQuestion) {

@@ -52,6 +52,14 @@ struct qa_example {
 // is left empty. Throws io::format_error that says what is wrong with the row.
 qa_example parse_example(std::string_view json);
 
+// The row of an example in the first schema; reads back as the same example but for gold_sentence and messages.
+std::string row_of(const qa_example& e);
+
+// A question of a generated document in English; meta has its kind, key, evidence and chain of reasoning.
+struct generated_document;
+struct generated_question;
+qa_example example_of(const generated_document& d, const generated_question& q);
+
 // The answer of a sentence: "Therefore, the answer is 4." and "The correct answer is (B)" give "4" and "B"; a text
 // without such words is the answer itself.
 std::string bare_answer(std::string_view sentence);
