@@ -30,7 +30,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 def build_dump(folder):
     program = pathlib.Path(folder) / "phrase_dump"
     sources = [ROOT / "tests/data/phrase_dump.cpp",
-               *(ROOT / "src/io" / name for name in ("phrase_vocabulary.cpp", "document_generator.cpp", "json.cpp", "file.cpp"))]
+               *(ROOT / "src/io" / name for name in ("phrase_vocabulary.cpp", "phrase_tokenizer.cpp", "document_generator.cpp", "json.cpp", "file.cpp"))]
     subprocess.run(["g++", "-std=c++20", "-O1", f"-I{ROOT}/include", *map(str, sources), "-o", str(program), "-lsimdjson", "-lz"],
                    check=True)
     return program
