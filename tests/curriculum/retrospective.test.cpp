@@ -17,7 +17,7 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
 TEST(Difficulty, TheLastVisitCounts) {
-  difficulty_table t(3);
+  difficulty_table t{.records = std::vector<difficulty_record>(3)};
   EXPECT_EQ(t[1], difficulty_record{});
   const double first[] = {1, 0, 0, 0}, second[] = {1, 1};
   EXPECT_TRUE(t.observe(1, first, 5));
@@ -28,7 +28,7 @@ TEST(Difficulty, TheLastVisitCounts) {
 }
 
 TEST(Difficulty, AnAbstainedMemberSaysNothing) {
-  difficulty_table t(1);
+  difficulty_table t{.records = {{}}};
   const auto before = t;
   const double nan = std::numeric_limits<double>::quiet_NaN(), inf = std::numeric_limits<double>::infinity();
   const double a[] = {1, nan, 0}, b[] = {inf, 0}, c[] = {inf, -inf};

@@ -50,23 +50,16 @@ struct selection {
   bool clamped() const { return given < asked; }
 };
 
-// A named field of a state goes to f(name, field): numbers, and vectors of numbers.
-template <class State>
-concept visitable_state = std::equality_comparable<State> && std::copyable<State> &&
-                          requires(State& s, const State& cs, const detail::any_field& f) {
-                            s.visit(f);
-                            cs.visit(f);
-                          };
-
 // What a trainer asks of a curriculum.
 //   start(data, seed)   the state before the first step; throws argument_error when rules are broken
 //   now(s), limits(s)   what to do now; the limits and batch sizes of the phase at hand (when scoring: of the next one)
 //   select(s, data, n)  the next n prompts of this step, none twice in a step
 //   observe(s, e, r)    the task scores of a group, before any filter or shaping; false when it says nothing (one is
 //   NaN) end_step(s, data, counted)  a step is over; counted = false where nothing was trained on
+// The state is a value: it can be copied, compared and archived.
 template <class C>
 concept curriculum =
-    std::copyable<C> && visitable_state<typename C::state> &&
+    std::copyable<C> && std::copyable<typename C::state> && std::equality_comparable<typename C::state> &&
     requires(const C& c, typename C::state& s, const typename C::state& cs, const pool& data, std::uint64_t seed,
              std::int64_t n, example_id e, std::span<const double> scores, bool counted) {
       { c.start(data, seed) } -> std::same_as<typename C::state>;
@@ -95,9 +88,9 @@ struct phase_report {
   std::int64_t own = 0, retained = 0;                    // examples of its band; examples brought along
   std::int64_t candidates = 0, scored = 0, dropped = 0;  // of earlier phases; newly scored; given up on
   std::int64_t steps = 0;                                // counted ones
-  std::int64_t groups = 0, mixed = 0;                    // observed; not all scores equal
-  std::int64_t retained_groups = 0, retained_mixed = 0;
-  std::vector<std::int64_t> histogram;  // means of the candidates that were known, by answers_to_score() bins
+  std::int64_t groups = 0, mixed = 0;                    // observed; those of which not all scores are equal
+  std::int64_t retained_groups = 0, retained_mixed = 0;  // the same of retained examples
+  std::vector<std::int64_t> histogram;                   // mean_histogram of the candidates' means, where scored
   friend bool operator==(const phase_report&, const phase_report&) = default;
 };
 
@@ -124,65 +117,45 @@ inline bool holds(const std::vector<example_id>& ascending, example_id e) {
   return std::binary_search(ascending.begin(), ascending.end(), e);
 }
 
-// phase_report as rows of numbers, which a checkpoint can save
-inline constexpr std::size_t report_width = 10;
-
 }  // namespace detail
 
-// The state of `phased`. Vectors without a comment have one entry per example.
+// What a plateau is told by.
+struct plateau_watch {
+  double score_sum = 0;           // of the group means since the last end of a step
+  std::int64_t score_groups = 0;  // how many
+  std::vector<double> recent;     // mean group score of the last steps
+  double best = 0;                // highest mean over a window
+  std::int64_t since_best = -1;   // steps; -1: there is none yet
+  friend bool operator==(const plateau_watch&, const plateau_watch&) = default;
+};
+
+// The scoring at hand, by column.
+struct scoring_work {
+  std::vector<example_id> examples;  // ascending
+  std::vector<std::int64_t> count;   // answers; 0: pending, -1: dropped
+  std::vector<double> mean;
+  friend bool operator==(const scoring_work&, const scoring_work&) = default;
+};
+
+// The state of `phased`.
 template <class SamplerState>
 struct phased_state {
-  std::uint64_t seed = 0, data = 0;  // hash of the pool
-  std::uint8_t at = 0;               // activity
-  std::int64_t phase = 0;            // while scoring: the one that is over
+  std::uint64_t seed = 0;
+  std::uint64_t data = 0;  // hash of the pool
+  activity at = activity::train;
+  std::int64_t phase = 0;  // while scoring: the one that is over
   std::int64_t step = 0, total_steps = 0;
   std::int64_t drawn = 0;  // prompts or bundles, in this phase
 
   difficulty_table difficulty;
-  std::vector<std::uint32_t> train_visits, score_visits;
-
+  std::vector<std::uint32_t> train_visits, score_visits;  // of each example
   std::vector<example_id> members, retained;  // ascending: the training set, and which of it were brought along
   SamplerState sampler;
-  std::vector<std::uint32_t> in_step;  // units drawn since the last end of a step
+  std::vector<std::uint32_t> in_step;  // prompts or bundles drawn since the last end of a step
+  plateau_watch watch;
+  scoring_work to_score;
+  std::vector<phase_report> reports;  // of each phase
 
-  double score_sum = 0;           // of the group means since the last end of a step
-  std::int64_t score_groups = 0;  // how many
-  std::vector<double> recent;     // of the last steps: mean group score
-  double best = 0;                // highest mean over a window
-  std::int64_t since_best = -1;   // steps; -1: there is none yet
-
-  std::vector<example_id> to_score;       // ascending
-  std::vector<std::int64_t> score_count;  // of each: answers; 0 still pending, -1 dropped
-  std::vector<double> score_mean;
-
-  std::vector<std::int64_t> reports;     // by phase: the numbers of phase_report
-  std::vector<std::int64_t> histograms;  // by phase: answers_to_score() + 1 bins
-
-  template <class Self, class F>
-  static void visit_fields(Self& s, F&& f) {
-    f("seed", s.seed), f("data", s.data), f("at", s.at), f("phase", s.phase), f("step", s.step);
-    f("total_steps", s.total_steps), f("drawn", s.drawn);
-    difficulty_table::visit_fields(s.difficulty, [&](std::string_view name, auto& field) {
-      f(std::string_view("difficulty." + std::string(name)), field);
-    });
-    f("train_visits", s.train_visits), f("score_visits", s.score_visits);
-    f("members", s.members), f("retained", s.retained);
-    SamplerState::visit_fields(s.sampler, [&](std::string_view name, auto& field) {
-      f(std::string_view("sampler." + std::string(name)), field);
-    });
-    f("in_step", s.in_step), f("score_sum", s.score_sum), f("score_groups", s.score_groups), f("recent", s.recent);
-    f("best", s.best), f("since_best", s.since_best);
-    f("to_score", s.to_score), f("score_count", s.score_count), f("score_mean", s.score_mean);
-    f("reports", s.reports), f("histograms", s.histograms);
-  }
-  template <class F>
-  void visit(F&& f) {
-    visit_fields(*this, f);
-  }
-  template <class F>
-  void visit(F&& f) const {
-    visit_fields(*this, f);
-  }
   friend bool operator==(const phased_state&, const phased_state&) = default;
 };
 
@@ -206,16 +179,15 @@ struct phased {
     state s;
     s.seed = seed;
     s.data = detail::hash_of(data);
-    s.difficulty = difficulty_table(data.size());
+    s.difficulty.records.resize(data.size());
     s.train_visits.assign(data.size(), 0);
     s.score_visits.assign(data.size(), 0);
-    s.reports.assign(phases.size() * detail::report_width, 0);
-    s.histograms.assign(phases.size() * bins(), 0);
+    s.reports.resize(phases.size());
     enter(s, data, 0);
     return s;
   }
 
-  activity now(const state& s) const { return static_cast<activity>(s.at); }
+  activity now(const state& s) const { return s.at; }
   const phase& limits(const state& s) const {
     const auto k = static_cast<std::size_t>(s.phase) + (now(s) == activity::score ? 1 : 0);
     detail::expects<state_error>(k < phases.size(), "phased.limits", "state", "one of these phases", k);
@@ -253,14 +225,14 @@ struct phased {
     if (!s.difficulty.observe(e, scores, s.total_steps)) return false;
     bool mixed = false;
     for (const double x : scores) mixed = mixed || x != scores[0];
-    s.score_sum += s.difficulty.mean[e];
-    ++s.score_groups;
-    auto* r = row(s, s.phase);
-    ++r[6];
-    r[7] += mixed ? 1 : 0;
+    s.watch.score_sum += s.difficulty[e].mean;
+    ++s.watch.score_groups;
+    auto& r = report_of(s, s.phase);
+    ++r.groups;
+    r.mixed += mixed ? 1 : 0;
     if (detail::holds(s.retained, e)) {
-      ++r[8];
-      r[9] += mixed ? 1 : 0;
+      ++r.retained_groups;
+      r.retained_mixed += mixed ? 1 : 0;
     }
     return true;
   }
@@ -273,24 +245,25 @@ struct phased {
     if (counted) {
       ++s.step;
       ++s.total_steps;
-      ++row(s, s.phase)[5];
-      note_score(s, p.stop);
+      ++report_of(s, s.phase).steps;
+      note_score(s.watch, p.stop);
     }
-    s.score_sum = 0;
-    s.score_groups = 0;
+    s.watch.score_sum = 0;
+    s.watch.score_groups = 0;
     const auto size = static_cast<std::int64_t>(units(s.members, data).items.size());
     const bool over = (p.steps > 0 && s.step >= p.steps) || (p.epochs > 0 && s.drawn >= p.epochs * size) ||
-                      (p.stop.window > 0 && s.since_best >= p.stop.patience);
+                      (p.stop.window > 0 && s.watch.since_best >= p.stop.patience);
     if (!over) return;
     if (static_cast<std::size_t>(s.phase) + 1 == phases.size()) {
-      s.at = static_cast<std::uint8_t>(activity::finished);
+      s.at = activity::finished;
       return;
     }
-    s.to_score = wants_scores(data, s.phase + 1, s.seed, &s.difficulty);
-    s.score_count.assign(s.to_score.size(), 0);
-    s.score_mean.assign(s.to_score.size(), 0);
-    s.at = static_cast<std::uint8_t>(activity::score);
-    if (s.to_score.empty()) next_phase(s, data);
+    auto& work = s.to_score;
+    work.examples = wants_scores(data, s.phase + 1, s.seed, &s.difficulty);
+    work.count.assign(work.examples.size(), 0);
+    work.mean.assign(work.examples.size(), 0);
+    s.at = activity::score;
+    if (work.examples.empty()) next_phase(s, data);
   }
 
   score_source scored_by() const { return score.source; }
@@ -298,14 +271,15 @@ struct phased {
   std::vector<draw> pending(const state& s) const {
     std::vector<draw> out;
     if (now(s) != activity::score) return out;
-    for (std::size_t i = 0; i < s.to_score.size(); ++i)
-      if (s.score_count[i] == 0) out.push_back({s.to_score[i], s.score_visits[s.to_score[i]], true});
+    const auto& work = s.to_score;
+    for (std::size_t i = 0; i < work.examples.size(); ++i)
+      if (work.count[i] == 0) out.push_back({work.examples[i], s.score_visits[work.examples[i]], true});
     return out;
   }
   scoring_progress progress(const state& s) const {
     if (now(s) != activity::score) return {};
-    const auto waiting = std::count(s.score_count.begin(), s.score_count.end(), 0);
-    const auto total = static_cast<std::int64_t>(s.to_score.size());
+    const auto waiting = std::count(s.to_score.count.begin(), s.to_score.count.end(), 0);
+    const auto total = static_cast<std::int64_t>(s.to_score.examples.size());
     return {total - static_cast<std::int64_t>(waiting), total};
   }
   // In any order. A group with a score that is not finite stays pending.
@@ -315,8 +289,8 @@ struct phased {
     detail::expects(!scores.empty(), "phased.observe_score", "scores", "at least one", scores.size());
     const double m = mean_score(scores);
     if (m - m != 0) return false;
-    s.score_count[i] = static_cast<std::int64_t>(scores.size());
-    s.score_mean[i] = m;
+    s.to_score.count[i] = static_cast<std::int64_t>(scores.size());
+    s.to_score.mean[i] = m;
     ++s.score_visits[e];
     if (pending(s).empty()) next_phase(s, data);
     return true;
@@ -325,7 +299,7 @@ struct phased {
   void drop_score(state& s, const pool& data, example_id e) const {
     const auto i = pending_place(s, e, "phased.drop_score");
     expects_same(s, data, "phased.drop_score");
-    s.score_count[i] = -1;
+    s.to_score.count[i] = -1;
     if (pending(s).empty()) next_phase(s, data);
   }
 
@@ -342,13 +316,7 @@ struct phased {
     return cost_of_scoring(left, data, score.group, left.empty() ? 0 : limits(s).max_response_tokens);
   }
 
-  phase_report report(const state& s, std::int64_t k) const {
-    const auto* r = s.reports.data() + static_cast<std::size_t>(k) * detail::report_width;
-    phase_report out{r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], {}};
-    const auto first = s.histograms.begin() + static_cast<std::ptrdiff_t>(k) * static_cast<std::ptrdiff_t>(bins());
-    out.histogram.assign(first, first + static_cast<std::ptrdiff_t>(bins()));
-    return out;
-  }
+  const phase_report& report(const state& s, std::int64_t k) const { return s.reports.at(static_cast<std::size_t>(k)); }
 
   friend bool operator==(const phased&, const phased&) = default;
 
@@ -390,10 +358,7 @@ struct phased {
     }
   };
 
-  std::size_t bins() const { return static_cast<std::size_t>(score.group) + 1; }
-  static std::int64_t* row(state& s, std::int64_t k) {
-    return s.reports.data() + static_cast<std::size_t>(k) * detail::report_width;
-  }
+  static phase_report& report_of(state& s, std::int64_t k) { return s.reports[static_cast<std::size_t>(k)]; }
 
   problem_list with_components(problem_list b) const {
     score.validate(b);
@@ -404,8 +369,8 @@ struct phased {
 
   static void expects_activity(const state& s, activity wanted, std::string_view who) {
     constexpr const char* name[] = {"training", "scoring", "finished"};
-    detail::expects<state_error>(s.at == static_cast<std::uint8_t>(wanted), who, "state",
-                                 name[static_cast<int>(wanted)], s.at < 3 ? name[s.at] : "no activity");
+    detail::expects<state_error>(s.at == wanted, who, "state", name[static_cast<int>(wanted)],
+                                 name[static_cast<int>(s.at)]);
   }
   static void expects_same(const state& s, const pool& data, std::string_view who) {
     detail::expects<state_error>(s.data == detail::hash_of(data), who, "data", "the pool that the state was made with",
@@ -413,25 +378,26 @@ struct phased {
   }
   static std::size_t pending_place(const state& s, example_id e, std::string_view who) {
     expects_activity(s, activity::score, who);
-    const auto i = detail::place_of(s.to_score, e);
-    detail::expects(i < s.to_score.size() && s.to_score[i] == e && s.score_count[i] == 0, who, "example",
+    const auto& work = s.to_score;
+    const auto i = detail::place_of(work.examples, e);
+    detail::expects(i < work.examples.size() && work.examples[i] == e && work.count[i] == 0, who, "example",
                     "one that is pending", e);
     return i;
   }
 
-  static void note_score(state& s, const plateau& stop) {
-    if (stop.window == 0 || s.score_groups == 0) return;
-    s.recent.push_back(s.score_sum / static_cast<double>(s.score_groups));
-    if (static_cast<std::int64_t>(s.recent.size()) > stop.window) s.recent.erase(s.recent.begin());
-    if (static_cast<std::int64_t>(s.recent.size()) < stop.window) return;
+  static void note_score(plateau_watch& w, const plateau& stop) {
+    if (stop.window == 0 || w.score_groups == 0) return;
+    w.recent.push_back(w.score_sum / static_cast<double>(w.score_groups));
+    if (static_cast<std::int64_t>(w.recent.size()) > stop.window) w.recent.erase(w.recent.begin());
+    if (static_cast<std::int64_t>(w.recent.size()) < stop.window) return;
     double mean = 0;
-    for (const double x : s.recent) mean += x;
+    for (const double x : w.recent) mean += x;
     mean /= static_cast<double>(stop.window);
-    if (s.since_best < 0 || mean >= s.best + stop.gain) {
-      s.best = mean;
-      s.since_best = 0;
+    if (w.since_best < 0 || mean >= w.best + stop.gain) {
+      w.best = mean;
+      w.since_best = 0;
     } else {
-      ++s.since_best;
+      ++w.since_best;
     }
   }
 
@@ -455,55 +421,53 @@ struct phased {
     if (!retrospect.needs_scores()) return {};
     auto from = candidates(data, k);
     if (score.source == score_source::history && known != nullptr)
-      std::erase_if(from, [&](auto e) { return known->visits[e] > 0; });
+      std::erase_if(from, [&](auto e) { return (*known)[e].visits > 0; });
     return subsample(from, score.at_most, seed, static_cast<std::uint32_t>(k));
   }
 
   void next_phase(state& s, const pool& data) const {
     const auto k = s.phase + 1;
     const auto all = candidates(data, k);
+    const auto& work = s.to_score;
     std::vector<scored_example> known;
-    std::vector<double> means;
     for (const auto e : all) {
-      const auto i = detail::place_of(s.to_score, e);
-      if (i < s.to_score.size() && s.to_score[i] == e) {
-        if (s.score_count[i] > 0) known.push_back({e, s.score_count[i], s.score_mean[i]});
+      const auto i = detail::place_of(work.examples, e);
+      if (i < work.examples.size() && work.examples[i] == e) {
+        if (work.count[i] > 0) known.push_back({e, work.count[i], work.mean[i]});
       } else if (!retrospect.needs_scores()) {
         known.push_back({e, 0, 0});
-      } else if (score.source == score_source::history && s.difficulty.visits[e] > 0) {
-        known.push_back({e, s.difficulty.count[e], s.difficulty.mean[e]});
+      } else if (score.source == score_source::history && s.difficulty[e].visits > 0) {
+        known.push_back({e, s.difficulty[e].count, s.difficulty[e].mean});
       }
     }
     const phase& p = phases[static_cast<std::size_t>(k)];
     const auto own = static_cast<std::int64_t>(curriculum::members(p, data).size());
     s.retained = retrospect.retain(known, {p.retention.of(own), s.seed, static_cast<std::uint32_t>(k)});
-    auto* r = row(s, k);
-    r[2] = static_cast<std::int64_t>(all.size());
-    r[3] = std::count_if(s.score_count.begin(), s.score_count.end(), [](auto n) { return n > 0; });
-    r[4] = std::count(s.score_count.begin(), s.score_count.end(), -1);
+    auto& r = report_of(s, k);
+    r.candidates = static_cast<std::int64_t>(all.size());
+    r.scored = std::count_if(work.count.begin(), work.count.end(), [](auto n) { return n > 0; });
+    r.dropped = std::count(work.count.begin(), work.count.end(), -1);
     if (retrospect.needs_scores()) {
+      std::vector<double> means;
       for (const auto& x : known) means.push_back(x.mean);
-      const auto h = mean_histogram(means, score.group);
-      std::copy(h.begin(), h.end(), s.histograms.begin() + k * static_cast<std::int64_t>(bins()));
+      r.histogram = mean_histogram(means, score.group);
     }
-    s.to_score.clear(), s.score_count.clear(), s.score_mean.clear();
+    s.to_score = {};
     enter(s, data, k);
   }
 
   void enter(state& s, const pool& data, std::int64_t k) const {
     s.members = curriculum::members(phases[static_cast<std::size_t>(k)], data);
-    row(s, k)[0] = static_cast<std::int64_t>(s.members.size());
-    row(s, k)[1] = static_cast<std::int64_t>(s.retained.size());
+    report_of(s, k).own = static_cast<std::int64_t>(s.members.size());
+    report_of(s, k).retained = static_cast<std::int64_t>(s.retained.size());
     s.members.insert(s.members.end(), s.retained.begin(), s.retained.end());
     std::sort(s.members.begin(), s.members.end());
-    s.at = static_cast<std::uint8_t>(activity::train);
+    s.at = activity::train;
     s.phase = k;
     s.step = 0;
     s.drawn = 0;
     s.sampler = {};
-    s.recent.clear();
-    s.best = 0;
-    s.since_best = -1;
+    s.watch = {};
   }
 };
 
@@ -547,7 +511,7 @@ struct one_phase {
     broken_rules(data).throw_if_any();
     return merged().start(data, seed);
   }
-  activity now(const state& s) const { return static_cast<activity>(s.at); }
+  activity now(const state& s) const { return s.at; }
   phase limits(const state& s) const { return merged().limits(s); }
   selection select(state& s, const pool& data, std::int64_t n) const { return merged().select(s, data, n); }
   void hold(state& s, const pool& data, std::span<const example_id> examples) const {
@@ -555,7 +519,7 @@ struct one_phase {
   }
   bool observe(state& s, example_id e, std::span<const double> scores) const { return merged().observe(s, e, scores); }
   void end_step(state& s, const pool& data, bool counted = true) const { merged().end_step(s, data, counted); }
-  phase_report report(const state& s, std::int64_t k) const { return merged().report(s, k); }
+  const phase_report& report(const state& s, std::int64_t k) const { return s.reports.at(static_cast<std::size_t>(k)); }
   friend bool operator==(const one_phase&, const one_phase&) = default;
 };
 

@@ -29,17 +29,12 @@ inline double mean_score(std::span<const double> scores) {
   return (sum - sum == 0) ? sum / static_cast<double>(scores.size()) : sum - sum;
 }
 
-// The records of all examples, by columns, so that a checkpoint can save them.
+// The records of all examples.
 struct difficulty_table {
-  std::vector<std::int64_t> visits, step, count;
-  std::vector<double> mean;
+  std::vector<difficulty_record> records;
 
-  difficulty_table() = default;
-  explicit difficulty_table(std::size_t examples)
-      : visits(examples, 0), step(examples, -1), count(examples, 0), mean(examples, 0.0) {}
-
-  std::size_t size() const { return visits.size(); }
-  difficulty_record operator[](example_id e) const { return {visits[e], step[e], count[e], mean[e]}; }
+  std::size_t size() const { return records.size(); }
+  const difficulty_record& operator[](example_id e) const { return records[e]; }
 
   // Takes a group's task scores, unshaped, as they are before any filter. Returns false and changes nothing where a
   // score is not finite: such a group says nothing. Throws argument_error for an unknown example or no scores.
@@ -50,15 +45,8 @@ struct difficulty_table {
     detail::expects(!scores.empty(), me, "scores", "at least one", scores.size());
     const double m = mean_score(scores);
     if (m - m != 0) return false;
-    ++visits[e];
-    step[e] = at_step;
-    count[e] = static_cast<std::int64_t>(scores.size());
-    mean[e] = m;
+    records[e] = {records[e].visits + 1, at_step, static_cast<std::int64_t>(scores.size()), m};
     return true;
-  }
-  template <class Self, class F>
-  static void visit_fields(Self& self, F&& f) {
-    f("visits", self.visits), f("step", self.step), f("count", self.count), f("mean", self.mean);
   }
   friend bool operator==(const difficulty_table&, const difficulty_table&) = default;
 };

@@ -15,17 +15,9 @@
 #include <cstdint>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace ql::curriculum {
-
-namespace detail {
-struct any_field {
-  template <class Field>
-  void operator()(std::string_view, Field&) const {}
-};
-}  // namespace detail
 
 // What is drawn from. `list` tells apart the lists of a run that share a seed (the number of the phase).
 struct index_list {
@@ -36,16 +28,15 @@ struct index_list {
 };
 
 // `s.draw(state, list, n, taken)` returns n items, none twice and none of `taken` (what the step at hand already has);
-// fewer only where the list has no more. `typename S::state{}` is the state before the first draw: a value that can be
-// compared, whose `visit_fields(state, f)` gives each named field, a number or a vector of numbers, to f(name, field).
+// fewer only where the list has no more. `typename S::state{}` is the state before the first draw, a value that can be
+// compared and archived (a plain aggregate).
 template <class S>
-concept index_sampler =
-    std::copyable<S> && std::equality_comparable<typename S::state> && std::default_initializable<typename S::state> &&
-    requires(const S& s, typename S::state& state, const index_list& list, std::int64_t n,
-             std::span<const std::uint32_t> taken, const detail::any_field& f) {
-      { s.draw(state, list, n, taken) } -> std::same_as<std::vector<std::uint32_t>>;
-      S::state::visit_fields(state, f);
-    };
+concept index_sampler = std::copyable<S> && std::copyable<typename S::state> &&
+                        std::equality_comparable<typename S::state> && std::default_initializable<typename S::state> &&
+                        requires(const S& s, typename S::state& state, const index_list& list, std::int64_t n,
+                                 std::span<const std::uint32_t> taken) {
+                          { s.draw(state, list, n, taken) } -> std::same_as<std::vector<std::uint32_t>>;
+                        };
 
 namespace detail {
 // Marks the items of `taken`; returns how many of the list remain.
@@ -75,10 +66,6 @@ struct epoch_sampler {
   struct state {
     std::uint32_t epoch = 0;           // orders made so far
     std::vector<std::uint32_t> queue;  // still to come of them
-    template <class Self, class F>
-    static void visit_fields(Self& self, F&& f) {
-      f("epoch", self.epoch), f("queue", self.queue);
-    }
     friend bool operator==(const state&, const state&) = default;
   };
 
@@ -149,10 +136,6 @@ struct task_balanced {
     std::vector<std::uint32_t> order;  // the tasks' lists one after the other, in ascending task
     std::vector<std::int64_t> next;    // by task: where its walk stands
     std::vector<std::uint32_t> turn;   // by task: shuffles so far
-    template <class Self, class F>
-    static void visit_fields(Self& self, F&& f) {
-      f("batches", self.batches), f("order", self.order), f("next", self.next), f("turn", self.turn);
-    }
     friend bool operator==(const state&, const state&) = default;
   };
 
