@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# What ql_io links: simdjson, PCRE2, utf8proc and zlib, by name, so that an installed ql::io is relocatable.
+# What ql_io links: simdjson, PCRE2, utf8proc and zlib (and toml++, headers only), by name, so that an installed ql::io is relocatable.
 set(_ql_io_missing)
 foreach(entry IN ITEMS "simdjson;simdjson.h;libsimdjson-dev" "pcre2-8;pcre2.h;libpcre2-dev"
                        "utf8proc;utf8proc.h;libutf8proc-dev" "z;zlib.h;zlib1g-dev")
@@ -19,6 +19,13 @@ foreach(entry IN ITEMS "simdjson;simdjson.h;libsimdjson-dev" "pcre2-8;pcre2.h;li
     list(APPEND _ql_io_missing ${package})
   endif()
 endforeach()
+find_path(QL_IO_toml_INCLUDE_DIR toml++/toml.h)
+mark_as_advanced(QL_IO_toml_INCLUDE_DIR)
+if(QL_IO_toml_INCLUDE_DIR)
+  target_include_directories(ql_io SYSTEM PRIVATE "${QL_IO_toml_INCLUDE_DIR}")
+else()
+  list(APPEND _ql_io_missing libtomlplusplus-dev)
+endif()
 if(_ql_io_missing)
   list(JOIN _ql_io_missing " " _ql_io_missing)
   message(FATAL_ERROR "ql::io needs libraries that are not installed (Debian: apt-get install ${_ql_io_missing}); "

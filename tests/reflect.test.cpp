@@ -50,6 +50,27 @@ inline constexpr auto ql::members<config> = ql::fields(
     ql::field("betas", &config::betas), ql::field("last", &config::last, "the phase after all"));
 
 namespace {
+struct ruled {
+  double share = 0.5;
+  constexpr void validate(ql::rl::rule_book& b) const {
+    b.require(share >= 0 && share <= 1, "ruled.share", share, "in [0, 1]", "use 0.5");
+  }
+};
+struct two {
+  ruled a, b;
+};
+struct ruled_config {
+  two parts;
+};
+}  // namespace
+template <>
+inline constexpr auto ql::members<ruled> = ql::fields(ql::field("share", &ruled::share));
+template <>
+inline constexpr auto ql::members<two> = ql::fields(ql::field("a", &two::a), ql::field("b", &two::b));
+template <>
+inline constexpr auto ql::members<ruled_config> = ql::fields(ql::field("parts", &ruled_config::parts));
+
+namespace {
 
 using ql::io::json::parse;
 
@@ -175,6 +196,54 @@ TEST(Reflect, Describes) {
 TEST(Reflect, RefusesWhatNoFileCanHold) {
   EXPECT_THROW(ql::to_tree(std::uint64_t{1} << 63), ql::argument_error);
   EXPECT_EQ(ql::to_tree((std::uint64_t{1} << 63) - 1).integer(), std::numeric_limits<std::int64_t>::max());
+}
+
+constexpr const char* recipe = R"(name = "demo"
+lanse = 4
+rules = "strickt"
+
+[loss]
+kind = "clip"
+low = "small"
+
+[[phases]]
+length = 128
+
+[[phases]]
+length = 1.5
+)";
+
+TEST(Reflect, AFileAndSettingsGiveAllProblemsWithTheirPlaces) {
+  const auto c =
+      ql::configure<config>(ql::io::toml::parse(recipe, "r.toml"), {"exact=maybe", "nothing", "last.stpes=1"});
+  EXPECT_EQ(ql::io::text_of(c.problems),
+            "--set nothing: expected key=value, such as --set train.seed=2\n"
+            "--set: exact: expected true or false, got \"maybe\"\n"
+            "r.toml:3:1: rules: expected one of \"repo\", \"strict\", got \"strickt\"; did you mean \"strict\"?\n"
+            "r.toml:7:1: loss.low: expected a number, got \"small\"\n"
+            "r.toml:13:1: phases[1].length: expected an integer, got 1.5\n"
+            "--set: last.stpes: unknown key; did you mean \"steps\"?\n"
+            "r.toml:2:1: lanse: unknown key; did you mean \"lanes\"?\n");
+}
+
+TEST(Reflect, TheResolvedConfigurationReadsBack) {
+  const auto c = ql::configure<config>(ql::io::toml::parse("lanes = 4\n[loss]\nkind = \"clip\"\n", "r.toml"),
+                                       {"last.length=7", "name=a=b"});
+  ASSERT_TRUE(c.problems.empty()) << ql::io::text_of(c.problems);
+  EXPECT_EQ(c.value.last.length, 7);
+  EXPECT_EQ(c.value.name, "a=b");
+  EXPECT_EQ(c.value.lanes, 4);
+  const std::string printed = ql::to_toml(c.value);
+  const auto again = ql::configure<config>(ql::io::toml::parse(printed));
+  ASSERT_TRUE(again.problems.empty()) << ql::io::text_of(again.problems);
+  EXPECT_TRUE(ql::differences(c.value, again.value).empty()) << printed;
+  EXPECT_NE(printed.find("[last]  # the phase after all\nlength = 7\n"), std::string::npos) << printed;
+}
+
+TEST(Reflect, RulesOfThePartsSpeakInKeys) {
+  const auto c = ql::configure<ruled_config>(ql::io::toml::parse("[parts.b]\nshare = 2.0\n", "r.toml"));
+  ASSERT_EQ(c.problems.size(), 1u);
+  EXPECT_EQ(c.problems[0].text(), "r.toml:2:1: parts.b.share: expected in [0, 1], got 2.0; use 0.5");
 }
 
 TEST(Tree, EditDistance) {

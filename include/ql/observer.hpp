@@ -124,7 +124,8 @@ struct checkpoint_saved {
 // One sampled answer with everything that was decided about it.
 struct sample_logged {
   std::int64_t phase = 0, step = 0, group = 0, sample = 0;
-  std::string example = {};  // its id
+  std::string example = {};   // its id
+  std::string document = {};  // or an excerpt; once a group is enough
   std::string question = {}, gold = {};
   std::string response = {};
   std::string answer = {};                      // extracted from the response

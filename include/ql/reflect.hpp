@@ -12,7 +12,9 @@
 
 #include <ql/archive.hpp>
 #include <ql/io/hash.hpp>
+#include <ql/io/toml.hpp>
 #include <ql/io/tree.hpp>
+#include <ql/rl/rules.hpp>
 
 #include <array>
 #include <cstdint>
@@ -92,6 +94,9 @@ void wrong_name(problems& out, const std::string& key, const tree& got, const st
 void unknown_keys(problems& out, const std::string& key, const tree& object, const std::vector<std::string>& known);
 std::string key_under(const std::string& key, std::string_view name);
 std::string key_at(const std::string& key, std::size_t index);
+io::problem rule_problem(const std::string& key, const rl::violation& v);
+void apply_set(tree& t, const std::string& text, std::vector<std::string>& keys, problems& out);
+void locate(problems& p, const io::toml::document& file, const std::vector<std::string>& set_keys);
 [[noreturn]] void refuse(const problems& p);
 [[noreturn]] void too_large(std::uint64_t value);
 
@@ -322,6 +327,60 @@ std::vector<field_note> describe(const T& value = {}) {
   };
   walk(walk, value, "");
   return notes;
+}
+
+// What is wrong with a described value by the rules of its parts (their `validate`), with dotted keys.
+template <class T>
+std::vector<io::problem> rule_problems(const T& value) {
+  std::vector<io::problem> out;
+  const auto walk = [&](const auto& self, const auto& v, const std::string& key) -> void {
+    using V = std::remove_cvref_t<decltype(v)>;
+    if constexpr (rl::checked<V>) {
+      const auto book = rl::broken_rules(v);
+      for (std::size_t i = 0; i < book.size(); ++i) out.push_back(detail::rule_problem(key, book[i]));
+    }
+    if constexpr (detail::variant_like<V>) {
+      const detail::variant_of<V>& base = v;
+      std::visit([&](const auto& x) { self(self, x, key); }, base);
+    } else if constexpr (detail::is_a<V, std::vector>) {
+      for (std::size_t i = 0; i < v.size(); ++i)
+        if constexpr (!std::same_as<V, std::vector<bool>>) self(self, v[i], detail::key_at(key, i));
+    } else if constexpr (detail::is_a<V, std::optional>) {
+      if (v) self(self, *v, key);
+    } else if constexpr (reflected<V>) {
+      detail::each_field(v, [&](const auto& f, const auto& m) { self(self, m, detail::key_under(key, f.name)); });
+    }
+  };
+  walk(walk, value, "");
+  return out;
+}
+
+// A configuration and everything that is wrong with it; the value is of use only without problems.
+template <class T>
+struct configured {
+  T value;
+  std::vector<io::problem> problems;
+};
+
+// A TOML file over `defaults`, then "key=value" texts over the file. Every problem of both, and of the rules, has its
+// place: file:line:column, or "--set".
+template <class T>
+configured<T> configure(io::toml::document file, const std::vector<std::string>& sets = {}, T defaults = {}) {
+  configured<T> c{std::move(defaults), {}};
+  std::vector<std::string> set_keys;
+  for (const auto& text : sets) detail::apply_set(file.tree, text, set_keys, c.problems);
+  for (auto& p : from_tree(file.tree, c.value)) c.problems.push_back(std::move(p));
+  if (c.problems.empty()) c.problems = rule_problems(c.value);
+  detail::locate(c.problems, file, set_keys);
+  return c;
+}
+
+// The resolved configuration as TOML, with the description's sentences as comments.
+template <class T>
+std::string to_toml(const T& value) {
+  std::vector<std::pair<std::string, std::string>> comments;
+  for (auto& n : describe(value)) comments.emplace_back(std::move(n.key), std::move(n.about));
+  return io::toml::print(to_tree(value), comments);
 }
 
 }  // namespace ql

@@ -156,7 +156,9 @@ void metric_files::operator()(const scoring_finished& e) {
 
 void metric_files::operator()(const sample_logged& e) {
   tree::object_type o = tidy(to_tree(e)).object();
-  std::erase_if(o, [](const auto& m) { return m.second.is_array() && m.second.array().empty(); });
+  std::erase_if(o, [](const auto& m) {
+    return (m.second.is_array() && m.second.array().empty()) || (m.first == "document" && m.second.string().empty());
+  });
   files_->samples.append(io::json::dump(o) + "\n");
 }
 

@@ -41,6 +41,37 @@ std::string key_under(const std::string& key, std::string_view name) {
 }
 std::string key_at(const std::string& key, std::size_t index) { return key + "[" + std::to_string(index) + "]"; }
 
+io::problem rule_problem(const std::string& key, const rl::violation& v) {
+  std::string member = v.key;  // "adamw.beta1" of a part that stands at "optimizer" is "optimizer.beta1"
+  if (const auto dot = member.rfind('.'); dot != member.npos) member.erase(0, dot + 1);
+  return {"", key_under(key, member),
+          "expected " + std::string(v.rule) + ", got " + io::json::dump_real(v.value) + "; " + v.fix};
+}
+
+void apply_set(tree& t, const std::string& text, std::vector<std::string>& keys, problems& out) {
+  const auto equals = text.find('=');
+  if (equals == text.npos || equals == 0) {
+    out.push_back({"--set " + text, "", "expected key=value, such as --set train.seed=2"});
+    return;
+  }
+  const std::string key = text.substr(0, equals);
+  try {
+    io::put(t, key, io::leaf_of(std::string_view(text).substr(equals + 1)));
+    keys.push_back(key);
+  } catch (const io::format_error& e) {
+    out.push_back({"--set " + text, "", e.what()});
+  }
+}
+
+void locate(problems& p, const io::toml::document& file, const std::vector<std::string>& set_keys) {
+  for (auto& one : p) {
+    if (!one.where.empty()) continue;
+    one.where = file.where(one.key);
+    for (const auto& k : set_keys)
+      if (one.key.starts_with(k)) one.where = "--set";
+  }
+}
+
 void refuse(const problems& p) {
   std::string s = io::text_of(p);
   s.pop_back();
