@@ -28,6 +28,8 @@
 
 namespace ql {
 
+using io::disk_full_error;
+
 // One entry of a manifest. `type` is "f32", "bf16", "i64", ... for arrays, "text" or "archive".
 struct checkpoint_blob {
   std::string name, file, type;
