@@ -69,9 +69,6 @@ static_assert(std::endian::native == std::endian::little, "ql: archives are litt
 template <class T>
 concept plain_number = std::is_arithmetic_v<T> || std::is_enum_v<T> || std::same_as<T, bf16>;
 
-template <class T>
-inline constexpr bool always_false = false;
-
 struct any_members {
   template <class... M>
   void operator()(M&...) const {}
@@ -113,7 +110,7 @@ constexpr void all_members(T& v, F&& f) {
   else if constexpr (plain_aggregate<U>)
     with_members(v, f);
   else
-    static_assert(always_false<U>,
+    static_assert(plain_aggregate<U>,
                   "ql: this type cannot be archived: it is no number, string, container or plain "
                   "aggregate; give it each_member(f)");
 }
