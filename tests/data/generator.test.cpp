@@ -93,7 +93,7 @@ TEST(Generator, NeverRepeatsADocument) {
   int made = 0;
   generator_config c;
   for (const auto of : {split::train, split::warm_up, split::drill, split::validation, split::test})
-    for (std::uint64_t seed : {0, 1, 1000000})
+    for (std::uint64_t seed : {0u, 1u, 1000000u})
       for (std::uint32_t i = 0; i < 100; ++i)
         for (std::int32_t n : {64, 65, 128}) {
           c.min_tokens = c.max_tokens = n;
