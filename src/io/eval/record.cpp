@@ -163,8 +163,9 @@ std::string first_difference(const std::string& file, const std::string& asked) 
 const protocol& checked(const protocol& p) {
   std::string broken;
   const auto require = [&](bool ok, const char* key, const std::string& got, const char* rule) {
-    if (!ok)
-      broken += (broken.empty() ? "" : "\n") + std::string("protocol.") + key + " = " + got + ": expected " + rule;
+    if (ok) return;
+    if (!broken.empty()) broken += '\n';
+    broken.append("protocol.").append(key).append(" = ").append(got).append(": expected ").append(rule);
   };
   require(p.max_input >= 2, "max_input", std::to_string(p.max_input), "2 tokens or more");
   require(p.max_output >= 1, "max_output", std::to_string(p.max_output), "1 token or more");
