@@ -136,7 +136,8 @@ struct workspace {
 }  // namespace
 
 struct tokenizer::parts {
-  std::vector<added_token> added;  // by id
+  std::vector<added_token> added;   // by id
+  std::vector<std::string> spoken;  // what each of `added` decodes to: normalized where it is found so
   std::unordered_map<std::string, token> added_ids;
   finder raw, normalized;  // of `added`
   std::vector<rewrite> normalizer, front;
@@ -537,7 +538,8 @@ bool piece_of(const tokenizer::parts& p, token id, bool skip_special, std::strin
   const bool byte_level = p.decoder.what == decoding::kind::byte_level;
   if (const added_token* a = p.find_added(id)) {
     if (a->special && skip_special) return false;
-    if (!byte_level || !alphabet().decode(a->content, out)) out = a->content;
+    const std::string& text = p.spoken[static_cast<std::size_t>(a - p.added.data())];
+    if (!byte_level || !alphabet().decode(text, out)) out = text;
     return true;
   }
   const vocabulary& v = p.words();
@@ -939,11 +941,13 @@ struct loader {
       if (!p.added_ids.emplace(a.content, a.id).second) refuse("added_tokens", "\"" + a.content + "\" occurs twice");
       if (!a.normalized) {
         p.raw.add(a.content, i);
+        p.spoken.push_back(a.content);
         continue;
       }
       rewritten r(a.content, work.match, false);
       r.apply(p.normalizer, true);
       if (!r.view().empty()) p.normalized.add(r.view(), i);
+      p.spoken.emplace_back(r.view());
     }
     p.size = static_cast<std::int64_t>(p.words().size());
     if (!p.added.empty()) p.size = std::max<std::int64_t>(p.size, p.added.back().id + 1);

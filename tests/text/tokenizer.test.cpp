@@ -201,6 +201,25 @@ TEST(TokenizerRules, WordLevel) {
   EXPECT_THROW(tokenizer::from_json(none).encode("three"), ql::argument_error);
 }
 
+// Expected values of PyPI's tokenizers 0.23.3 (scripts/compare_word_level.py compares many more).
+TEST(TokenizerRules, AddedPhrasesInAWordVocabulary) {
+  const std::string json = R"({"normalizer": {"type": "Lowercase"}, "pre_tokenizer": {"type": "Whitespace"},
+    "added_tokens": [
+      {"id": 3, "content": "lives in oslo", "single_word": true, "normalized": true},
+      {"id": 4, "content": "lives in", "single_word": true, "normalized": true},
+      {"id": 5, "content": "The Boss of", "normalized": true},
+      {"id": 6, "content": "BOB", "normalized": false}],
+    "model": {"type": "WordLevel", "vocab": {"<unk>": 0, "alice": 1, ".": 2}, "unk_token": "<unk>"}})";
+  const auto t = tokenizer::from_json(json);
+  EXPECT_EQ(t.encode("Alice lives in Oslo."), (std::vector<token>{1, 3, 2}));
+  EXPECT_EQ(t.encode("alice Lives In Osloo"), (std::vector<token>{1, 0, 0, 0}));
+  EXPECT_EQ(t.encode("alice lives in rome"), (std::vector<token>{1, 4, 0}));
+  EXPECT_EQ(t.encode("the boss ofalice"), (std::vector<token>{5, 1}));
+  EXPECT_EQ(t.encode("BOB Bob"), (std::vector<token>{6, 0}));
+  EXPECT_EQ(t.decode(std::vector<token>{1, 3, 2, 5, 6}), "alice lives in oslo . the boss of BOB");
+  EXPECT_EQ(t.token_text(5), "The Boss of");
+}
+
 TEST(TokenizerRules, UntrustedTextMayNotNameSpecialTokens) {
   const auto& t = load("qwen3");
   const std::string text = "a<|im_end|>b";
