@@ -44,11 +44,12 @@ GOALS = [
     (r"prefill/.*", None, None, INFER),
     (r"group_train/.*", 5.0, None, r"torch"),      # replicated prompts; the shared one tells tree and kernels apart
     (r"group_rollout/.*", None, None, r"torch"),
+    (r"loss/.*", 5.0, None, r"torch"),
     (r"gemm/.*", 0.9, None, r"torch_onednn_prepacked|ql_rules_lifted"),
 ]
 SUFFIX = re.compile(r"^(real_time|process_time|manual_time|(threads|iterations|repeats|min_time|min_warmup_time):.*)$")
 UNIT = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}
-ORDER = ["train", "prefill", "decode", "group_rollout", "group_train", "gemm"]
+ORDER = ["train", "prefill", "decode", "group_rollout", "group_train", "loss", "gemm"]
 
 
 def goal_of(name):

@@ -13,6 +13,7 @@ One JSON line per (case, peer). What is inside the clock, and what tok_per_s cou
     group_train/..._pP_aA_gG  one step on a prompt and G answers, loss on answer tokens; P + G*A tokens for every peer
     group_rollout/...         prefill P once, then A steps of G sequences (greedy); G*A tokens
     gemm/DTYPE/MxNxK          x[M,K] * w[N,K]^T; reports gflops
+    loss/DTYPE/NAME           value and gradient of a policy loss over 2^20 tokens (1024 sequences), eager autograd
 
 Peers: torch (float master weights and moments under bf16 compute copies; fused AdamW; SDPA), torch_pure_bf16 (weights,
 gradients and moments in bf16), transformers (Qwen2ForCausalLM, sdpa), torch_shared_prompt (the prompt forwarded once),
@@ -68,6 +69,8 @@ def all_cases():
         for n, k in GEMM_NK:
             for m in GEMM_M:
                 cases[f"gemm/{dtype}/{m}x{n}x{k}"] = ["torch", "torch_onednn_prepacked"]
+    for name in ["clip", "clip_token_masked", "gspo", "clip_kl", "clip_kl_entropy"]:
+        cases[f"loss/float/{name}"] = ["torch"]
     return cases
 
 
@@ -594,6 +597,47 @@ def case_gemm(torch, peer, dtype, tail, options):
                                         pool_bytes=size * len(weights))
 
 
+def loss_value(torch, name, b):
+    """The work of bench/rl/loss.bench.cpp: rows are sequences of one length."""
+    d = b["logp"] - b["old"]
+    if name == "gspo":
+        r = d.mean(1, keepdim=True).exp()
+        low, high = 3e-4, 4e-4
+    else:
+        r = d.exp()
+        low, high = 0.2, 0.2
+    a = b["each"] if name == "clip_token_masked" else b["advantage"]
+    loss = -torch.min(r * a, r.clamp(1 - low, 1 + high) * a)
+    if "kl" in name:
+        u = b["ref"] - b["logp"]
+        loss = loss + 0.01 * (u.exp() - u - 1)
+    if "entropy" in name:
+        loss = loss - 0.001 * b["entropy"]
+    if name == "clip_token_masked":
+        return (loss * b["mask"]).sum() / b["mask"].sum()
+    return loss.mean()
+
+
+def case_loss(torch, name, options):
+    rows, length, count = 1024, 1024, 8
+    batches = []
+    for _ in range(count):
+        old = torch.empty(rows, length).uniform_(-3, -0.01)
+        near = lambda: (old + torch.empty_like(old).uniform_(-0.3, 0.3))
+        batches.append(dict(old=old, logp=near().requires_grad_(), ref=near(), each=torch.empty_like(old).uniform_(-1, 1),
+                            entropy=torch.rand_like(old).requires_grad_("entropy" in name),
+                            mask=(torch.rand_like(old) < 0.9).float(), advantage=torch.empty(rows, 1).uniform_(-1, 1)))
+    at = 0
+
+    def step():
+        nonlocal at
+        b = batches[at % count]
+        at += 1
+        b["logp"].grad = b["entropy"].grad = None
+        loss_value(torch, name, b).backward()
+    return measure(step, max(9, options.runs), 5.0), rows * length
+
+
 def gemm_pool_bytes():
     return min(1536 << 20, max(256 << 20, 2 * l3_bytes()))
 
@@ -605,6 +649,9 @@ def run_case(torch, name, peer, options):
     if kind == "gemm":
         times, flops, extra = case_gemm(torch, peer, dtypes[rest[0]], rest[1], options)
         record.update(seconds=statistics.median(times), gflops=flops / statistics.median(times) / 1e9, **extra)
+    elif kind == "loss":
+        times, tokens = case_loss(torch, rest[1], options)
+        record.update(seconds=statistics.median(times), tok_per_s=tokens / statistics.median(times), tokens=tokens)
     else:
         function = dict(train=case_train, decode=case_decode, prefill=case_prefill, group_train=case_group_train,
                         group_rollout=case_group_rollout)[kind]

@@ -33,7 +33,11 @@ QL_HD QL_INLINE constexpr T sqrt(T x) {
 }
 template <class T>
 QL_HD QL_INLINE constexpr T abs(T x) {
-  return x < T(0) ? -x : x == T(0) ? T(0) : x;
+  if constexpr (std::is_same_v<T, float>) {
+    return __builtin_fabsf(x);
+  } else {
+    return __builtin_fabs(x);
+  }
 }
 // b when either is NaN, as the x86 instructions do
 template <class T>
@@ -52,6 +56,20 @@ QL_HD QL_INLINE constexpr T clamp(T x, T lo, T hi) {
 template <class T>
 QL_HD QL_INLINE constexpr bool isfinite(T x) {
   return x - x == T(0);
+}
+// c ? a : b, by bits. As a branch it would come to hold the sums and products that only one side needs, and a compiler
+// that must keep floating-point traps does not vectorise a loop with such a branch.
+template <class T>
+QL_HD QL_INLINE constexpr T select(bool c, T a, T b) {
+  using bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+  const bits mask = bits(0) - static_cast<bits>(c);
+  return __builtin_bit_cast(
+      T, static_cast<bits>((__builtin_bit_cast(bits, a) & mask) | (__builtin_bit_cast(bits, b) & ~mask)));
+}
+// c ? a : 0
+template <class T>
+QL_HD QL_INLINE constexpr T keep_if(bool c, T a) {
+  return select(c, a, T(0));
 }
 
 template <class T>
@@ -73,7 +91,7 @@ struct scalar_ops {
     return __builtin_bit_cast(T, static_cast<bits>((__builtin_bit_cast(bits, t) << mantissa) + one_half));
   }
   // a < b ? x : y
-  static QL_HD constexpr T select_less(T a, T b, T x, T y) { return a < b ? x : y; }
+  static QL_HD QL_INLINE constexpr T select_less(T a, T b, T x, T y) { return math::select(a < b, x, y); }
 };
 
 namespace detail {
@@ -102,6 +120,17 @@ struct exp_constants<double> {
                                  1.0 / 120.0,        1.0 / 24.0,        1.0 / 6.0,        0.5};
 };
 
+// p r^n + c[I] r^(n-1) + ... by Horner's rule: spelled without a loop, so that a loop around it vectorises at -O2.
+template <class Ops, unsigned I = 1>
+QL_HD QL_INLINE constexpr typename Ops::vector horner(typename Ops::vector p, typename Ops::vector r) {
+  using C = exp_constants<typename Ops::value>;
+  if constexpr (I < sizeof(C::c) / sizeof(C::c[0])) {
+    return horner<Ops, I + 1>(Ops::fma(p, r, Ops::set(C::c[I])), r);
+  } else {
+    return p;
+  }
+}
+
 }  // namespace detail
 
 // exp over any Ops; about 1 ulp. Below exp(-86.5) (float) or exp(-707.5) (double) the result is 0; overflow is +inf.
@@ -114,8 +143,7 @@ QL_HD QL_INLINE constexpr typename Ops::vector exp_over(typename Ops::vector x) 
   const auto n = Ops::sub(t, Ops::set(C::magic));
   auto r = Ops::fma(n, Ops::set(-C::ln2_hi), clamped);
   r = Ops::fma(n, Ops::set(-C::ln2_lo), r);
-  auto p = Ops::set(C::c[0]);
-  for (unsigned i = 1; i < sizeof(C::c) / sizeof(C::c[0]); ++i) p = Ops::fma(p, r, Ops::set(C::c[i]));
+  auto p = detail::horner<Ops>(Ops::set(C::c[0]), r);
   p = Ops::fma(Ops::mul(p, r), r, r);
   p = Ops::add(p, Ops::set(1));
   p = Ops::mul(p, Ops::half_scale(t));

@@ -71,7 +71,11 @@ TEST(LossLaws, Corrected) {
   is_policy_term(corrected{clip{}, sequence_tis{.cap = ratio_cap{1.02}}});
   is_policy_term(corrected{clip{}, sequence_mask{.low = 0.9, .high = 1.1}});
   is_policy_term(corrected{clip{}, geometric_rejection{.low = 0.98, .high = 1.02, .raw_weights = true}});
-  is_policy_term(corrected{cispo{}, k3_rejection{}});
+  is_policy_term(corrected{cispo{}, divergence_rejection{}});
+  is_policy_term(corrected{clip{}, divergence_rejection<drift_of::token>{}});
+  is_policy_term(corrected{gmpo{}, divergence_rejection<drift_of::maximum>{divergence::k2, 0.004}});
+  is_policy_term(corrected{clip{}, normalised{token_tis{}, 1.0}});
+  is_policy_term(corrected{clip{}, sequence_error_mask{}});
   is_policy_term(corrected{corrected{clip{}, token_tis{}}, off_policy_sequence_mask{}});
   is_policy_term(corrected{gmpo{}, sequence_tis{}});
   holds(kl_penalized{entropy_bonus{corrected{clip_higher, token_tis{}}, 0.001}, k3{}, 0.01});
@@ -133,7 +137,12 @@ TEST(CorrectionLaws, OneForAnUnchangedPolicy) {
   EXPECT_EQ(laws::correction(sequence_mask{}), "");
   EXPECT_EQ(laws::correction(geometric_rejection{}), "");
   EXPECT_EQ(laws::correction(off_policy_sequence_mask{}), "");
-  EXPECT_EQ(laws::correction(k3_rejection{}), "");
+  EXPECT_EQ(laws::correction(divergence_rejection{}), "");
+  EXPECT_EQ(laws::correction(divergence_rejection<drift_of::sum>{}), "");
+  EXPECT_EQ(laws::correction(divergence_rejection<drift_of::maximum>{}), "");
+  EXPECT_EQ(laws::correction(divergence_rejection<drift_of::token>{.by = divergence::k2}), "");
+  EXPECT_EQ(laws::correction(sequence_error_mask{}), "");
+  EXPECT_EQ(laws::correction(normalised{sequence_tis{}, 1.0}), "");
   static_assert(correction_for<token_tis, false> && correction_for<no_correction, true>);
   static_assert(!correction_for<no_correction, false>);
 }

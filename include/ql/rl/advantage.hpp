@@ -227,6 +227,7 @@ struct remax_advantage {
 // R_i - sum L R / sum L: OPO, arXiv 2505.23585. Meant for exact on-policy updates without KL or entropy terms.
 struct opo_advantage {
   single_group single = single_group::reject;
+  static constexpr bool on_policy_only = true;
   template <class T>
   void operator()(const outcome_batch<T>& in, view<T, 1> out) const {
     const std::int64_t n = in.reward.size();

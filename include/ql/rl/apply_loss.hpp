@@ -4,6 +4,7 @@
 // Runs a policy loss over a packed batch: loops, sums over sequences, aggregation, value and gradients. The consumer
 // brings pointers; the loss is any function object of token_term.hpp.
 
+#include <ql/detail/wide.hpp>
 #include <ql/dispatch.hpp>
 #include <ql/error.hpp>
 #include <ql/math.hpp>
@@ -83,23 +84,60 @@ inline std::int64_t count_tokens(view<const std::uint8_t, 1> mask, std::int64_t 
   return n;
 }
 
-// Pointers to what a loss reads; NaN stands for the rest, so that a loss which lies about its inputs shows it.
+// Tokens whose terms are computed together: loops of this length are vectorised at any optimisation level from -O2.
+inline constexpr std::int64_t term_chunk = 16;
+
+// Pointers to what a loss reads of a term_chunk; NaN stands for the rest, so that a loss which lies about its inputs
+// shows it.
 template <class T>
 struct term_source {
   const T *logp, *old, *rollout, *ref, *entropy, *advantage;
-  T sequence_advantage;
+  bool one_advantage;  // `advantage` is a term_chunk of copies of the sequence's
 
-  template <input Reads, bool PerToken>
-  QL_INLINE token_term<T> at(std::int64_t t) const {
+  template <input Reads>
+  QL_INLINE token_term<T> at(std::int64_t j) const {
     constexpr T nan = std::numeric_limits<T>::quiet_NaN();
-    return {has(Reads, input::logp) ? logp[t] : nan,
-            has(Reads, input::old) ? old[t] : nan,
-            has(Reads, input::rollout) ? rollout[t] : nan,
-            has(Reads, input::ref) ? ref[t] : nan,
-            has(Reads, input::entropy) ? entropy[t] : nan,
-            !has(Reads, input::advantage) ? nan
-            : advantage != nullptr        ? advantage[t]
-                                          : sequence_advantage};
+    return {has(Reads, input::logp) ? logp[j] : nan,       has(Reads, input::old) ? old[j] : nan,
+            has(Reads, input::rollout) ? rollout[j] : nan, has(Reads, input::ref) ? ref[j] : nan,
+            has(Reads, input::entropy) ? entropy[j] : nan, has(Reads, input::advantage) ? advantage[j] : nan};
+  }
+  // The same from token t on.
+  template <input Reads>
+  QL_INLINE term_source from(std::int64_t t) const {
+    const auto moved = [t](bool read, const T* p) { return read ? p + t : nullptr; };
+    return {moved(has(Reads, input::logp), logp),
+            moved(has(Reads, input::old), old),
+            moved(has(Reads, input::rollout), rollout),
+            moved(has(Reads, input::ref), ref),
+            moved(has(Reads, input::entropy), entropy),
+            one_advantage ? advantage : moved(has(Reads, input::advantage), advantage),
+            one_advantage};
+  }
+};
+
+// The last tokens of a sequence, fewer than a term_chunk, and copies of the very last in place of those that are
+// missing.
+template <class T>
+struct padded_terms {
+  T input[6][term_chunk];
+  std::uint8_t mask[term_chunk];
+
+  template <rl::input Reads>
+  QL_INLINE term_source<T> fill(const term_source<T>& from, const std::uint8_t* kept, std::int64_t n) {
+    const auto copy = [&](int k, bool read, const T* p) {
+      if (read)
+        for (std::int64_t j = 0; j < term_chunk; ++j) input[k][j] = p[j < n ? j : n - 1];
+      return input[k];
+    };
+    for (std::int64_t j = 0; j < term_chunk; ++j)
+      mask[j] = static_cast<std::uint8_t>(j < n && (kept == nullptr || kept[j < n ? j : 0] != 0));
+    return {copy(0, has(Reads, rl::input::logp), from.logp),
+            copy(1, has(Reads, rl::input::old), from.old),
+            copy(2, has(Reads, rl::input::rollout), from.rollout),
+            copy(3, has(Reads, rl::input::ref), from.ref),
+            copy(4, has(Reads, rl::input::entropy), from.entropy),
+            copy(5, has(Reads, rl::input::advantage), from.advantage),
+            true};
   }
 };
 
@@ -108,62 +146,81 @@ inline double fold(const double (&lane)[8]) {
   return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
 }
 
+// What a sequence adds to the report.
+struct sequence_result {
+  double value = 0;
+  std::int64_t non_finite = 0;
+};
+
 // One sequence. Values are summed in 8 lanes by the token's index in the sequence.
-template <bool PerToken, class T, class Loss>
-double apply_sequence(const Loss& loss, const term_source<T>& source, const std::uint8_t* mask, std::int64_t begin,
-                      std::int64_t end, const sequence_term<sums_of<Loss>>& s, T weight, const loss_gradient<T>& out,
-                      std::int64_t& non_finite) {
-  constexpr std::int64_t block = 128;
-  T value[block], dlogp[block], dentropy[block];
+template <class T, class Loss>
+QL_INLINE sequence_result apply_sequence(const Loss& loss, const term_source<T>& source, const std::uint8_t* mask,
+                                         std::int64_t n, const sequence_term<sums_of<Loss>>& s, T weight, T* to_logp,
+                                         T* to_entropy, bool accumulate) {
+  using counter = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
   double lane[8] = {};
-  T* const to_logp = out.dlogp.data_handle();
-  T* const to_entropy = out.dentropy.empty() ? nullptr : out.dentropy.data_handle();
-  for (std::int64_t first = begin; first < end; first += block) {
-    const std::int64_t n = end - first < block ? end - first : block;
-    for (std::int64_t j = 0; j < n; ++j) {
-      const auto r = evaluate(loss, source.template at<Loss::reads, PerToken>(first + j), s);
+  counter bad[term_chunk] = {};
+  padded_terms<T> rest;
+  for (std::int64_t first = 0; first < n; first += term_chunk) {
+    const bool full = n - first >= term_chunk;
+    auto terms = source.template from<Loss::reads>(first);
+    const std::uint8_t* kept = mask == nullptr ? nullptr : mask + first;
+    if (!full) {
+      terms = rest.template fill<Loss::reads>(terms, kept, n - first);
+      kept = rest.mask;
+    }
+    T value[term_chunk], dlogp[term_chunk], dentropy[term_chunk];
+    for (std::int64_t j = 0; j < term_chunk; ++j) {
+      const auto r = evaluate(loss, terms.template at<Loss::reads>(j), s);
       value[j] = r.value;
       dlogp[j] = r.dlogp * weight;
       dentropy[j] = r.dentropy * weight;
     }
-    if (mask != nullptr) {
-      for (std::int64_t j = 0; j < n; ++j) {
-        const bool keep = mask[first + j] != 0;
-        value[j] = keep ? value[j] : T(0);
-        dlogp[j] = keep ? dlogp[j] : T(0);
-        dentropy[j] = keep ? dentropy[j] : T(0);
+    if (kept != nullptr) {
+      for (std::int64_t j = 0; j < term_chunk; ++j) {
+        const bool keep = kept[j] != 0;
+        value[j] = math::keep_if(keep, value[j]);
+        dlogp[j] = math::keep_if(keep, dlogp[j]);
+        dentropy[j] = math::keep_if(keep, dentropy[j]);
       }
     }
-    for (std::int64_t j = 0; j < n; ++j) {
-      const T x = (value[j] - value[j]) + (dlogp[j] - dlogp[j]) + (dentropy[j] - dentropy[j]);  // NaN unless finite
-      non_finite += x == T(0) ? 0 : 1;
+    for (std::int64_t j = 0; j < term_chunk; ++j) {  // 0 times a number that is not finite is NaN
+      const T x = math::fma(value[j], T(0), math::fma(dlogp[j], T(0), dentropy[j] * T(0)));
+      bad[j] += x == T(0) ? 0 : 1;
     }
-    for (std::int64_t j = 0; j + 8 <= n; j += 8)
-      for (std::int64_t k = 0; k < 8; ++k) lane[k] += static_cast<double>(value[j + k]);
-    for (std::int64_t j = n & ~std::int64_t{7}; j < n; ++j) lane[j & 7] += static_cast<double>(value[j]);
-    if (out.accumulate) {
-      for (std::int64_t j = 0; j < n; ++j) to_logp[first + j] += dlogp[j];
-      if (to_entropy != nullptr)
-        for (std::int64_t j = 0; j < n; ++j) to_entropy[first + j] += dentropy[j];
-    } else {
-      for (std::int64_t j = 0; j < n; ++j) to_logp[first + j] = dlogp[j];
-      if (to_entropy != nullptr)
-        for (std::int64_t j = 0; j < n; ++j) to_entropy[first + j] = dentropy[j];
-    }
+    for (std::int64_t j = 0; j < 8; ++j) lane[j] += static_cast<double>(value[j]);
+    for (std::int64_t j = 0; j < 8; ++j) lane[j] += static_cast<double>(value[j + 8]);
+    const std::int64_t count = full ? term_chunk : n - first;
+    const auto put = [&](T* to, const T(&from)[term_chunk]) {
+      if (accumulate) {
+        for (std::int64_t j = 0; j < count; ++j) to[first + j] += from[j];
+      } else if (full) {
+        for (std::int64_t j = 0; j < term_chunk; ++j) to[first + j] = from[j];
+      } else {
+        for (std::int64_t j = 0; j < count; ++j) to[first + j] = from[j];
+      }
+    };
+    put(to_logp, dlogp);
+    if (to_entropy != nullptr) put(to_entropy, dentropy);
   }
-  return fold(lane);
+  sequence_result r{fold(lane), 0};
+  for (std::int64_t j = 0; j < term_chunk; ++j) r.non_finite += bad[j];
+  return r;
 }
 
-template <bool PerToken, class Loss, class T>
-sequence_term<sums_of<Loss>> sum_sequence(const Loss& loss, const term_source<T>& source, const std::uint8_t* mask,
-                                          std::int64_t begin, std::int64_t end, std::int64_t count) {
+template <class Loss, class T>
+QL_INLINE sequence_term<sums_of<Loss>> sum_sequence(const Loss& loss, const term_source<T>& source,
+                                                    const std::uint8_t* mask, std::int64_t n, std::int64_t count) {
   sequence_term<sums_of<Loss>> s;
   s.count = count;
   if constexpr (sums_of < Loss >> 0) {
-    for (std::int64_t t = begin; t < end; ++t) {
-      if (mask != nullptr && mask[t] == 0) continue;
-      const auto c = contribution_of(loss, source.template at<Loss::reads, PerToken>(t));
-      for (std::size_t k = 0; k < c.size(); ++k) s.sum[k] += static_cast<double>(c[k]);
+    for (std::int64_t first = 0; first < n; first += term_chunk) {
+      const auto terms = source.template from<Loss::reads>(first);
+      for (std::int64_t j = 0; j < term_chunk && first + j < n; ++j) {
+        if (mask != nullptr && mask[first + j] == 0) continue;
+        const auto c = contribution_of(loss, terms.template at<Loss::reads>(j));
+        for (std::size_t k = 0; k < c.size(); ++k) s.sum[k] += static_cast<double>(c[k]);
+      }
     }
   }
   return s;
@@ -237,13 +294,14 @@ void apply_loss(const Loss& loss, const token_batch<T>& b, const Aggregation& ho
                                me, "dentropy", n, out.dentropy.size());
 
   const std::uint8_t* mask = b.mask.empty() ? nullptr : b.mask.data_handle();
-  detail::term_source<T> source{b.logp.data_handle(),
-                                b.old.data_handle(),
-                                b.rollout.data_handle(),
-                                b.ref.data_handle(),
-                                b.entropy.data_handle(),
-                                per_token ? b.advantage.data_handle() : nullptr,
-                                T(0)};
+  T copies[detail::term_chunk];  // of a sequence's advantage
+  const detail::term_source<T> source{b.logp.data_handle(),
+                                      b.old.data_handle(),
+                                      b.rollout.data_handle(),
+                                      b.ref.data_handle(),
+                                      b.entropy.data_handle(),
+                                      per_token ? b.advantage.data_handle() : copies,
+                                      !per_token};
   const std::int64_t groups = b.prompts.empty() ? sequences : b.prompts.size() - 1;
   for (std::int64_t g = 0; g < groups; ++g) {
     const std::int64_t first = b.prompts.empty() ? g : b.prompts[g];
@@ -260,15 +318,21 @@ void apply_loss(const Loss& loss, const token_batch<T>& b, const Aggregation& ho
                         "the counts of the whole update, not smaller than "
                         "those of this batch",
                         weight);
-        if (advantages && !per_token) source.sequence_advantage = b.sequence_advantage[i];
       }
-      const auto run = [&]<bool PerToken>(std::bool_constant<PerToken>) {
-        const auto s = detail::sum_sequence<PerToken>(loss, source, mask, begin, end, loss_tokens);
-        return detail::apply_sequence<PerToken>(loss, source, mask, begin, end, s, static_cast<T>(weight), out,
-                                                report.non_finite);
+      if (advantages && !per_token)
+        for (T& copy : copies) copy = b.sequence_advantage[i];
+      detail::sequence_result r;
+      const auto run = [loss, source = source.template from<Loss::reads>(begin),
+                        mask = mask == nullptr ? mask : mask + begin, n = end - begin, loss_tokens,
+                        weight = static_cast<T>(weight), to = &r, dlogp = out.dlogp.data_handle() + begin,
+                        accumulate = out.accumulate,
+                        dentropy = out.dentropy.empty() ? nullptr : out.dentropy.data_handle() + begin] {
+        const auto s = detail::sum_sequence(loss, source, mask, n, loss_tokens);
+        *to = detail::apply_sequence(loss, source, mask, n, s, weight, dlogp, dentropy, accumulate);
       };
-      const double sum = per_token ? run(std::true_type{}) : run(std::false_type{});
-      report.value = loss_tokens > 0 ? math::fma(weight, sum, report.value) : report.value;
+      ql::detail::wide(run);
+      report.value = loss_tokens > 0 ? math::fma(weight, r.value, report.value) : report.value;
+      report.non_finite += r.non_finite;
       report.tokens += loss_tokens;
     }
   }

@@ -27,7 +27,7 @@ template <class T>
 QL_HD constexpr T bounded_exp(T q) {
   return math::exp(math::clamp(q, T(-20), T(20)));
 }
-QL_HD constexpr bool inside(double x, double low, double high) { return x >= low && x <= high; }
+QL_HD constexpr bool inside(double x, double low, double high) { return (x >= low) & (x <= high); }
 constexpr void check_interval(rule_book& b, const char* low_key, double low, const char* high_key, double high) {
   b.require(low >= 0 && low <= 1, low_key, low, "in [0, 1]", "weights of an unchanged policy are 1");
   b.require(high >= 1, high_key, high, "at least 1", "weights of an unchanged policy are 1");
@@ -72,7 +72,7 @@ struct token_mask {
   template <class T>
   QL_HD constexpr T weight(const token_term<T>& t, const sequence_term<0>&) const {
     const T w = detail::bounded_exp(t.old - t.rollout);
-    return detail::inside(static_cast<double>(w), low, high) ? w : T(0);
+    return math::keep_if(detail::inside(static_cast<double>(w), low, high), w);
   }
 };
 // min(exp(sum_t q), cap) on all tokens of the sequence (verl: cap 2).
@@ -86,7 +86,7 @@ struct sequence_tis {
   }
   template <class T>
   QL_HD constexpr T weight(const token_term<T>&, const sequence_term<1>& s) const {
-    return static_cast<T>(math::min(detail::bounded_exp(s.sum[0]), cap.value));
+    return math::min(detail::bounded_exp(static_cast<T>(s.sum[0])), static_cast<T>(cap.value));
   }
 };
 // exp(sum_t q) inside [low, high], else 0: MIS. TRL's default is {0, 3}.
@@ -104,7 +104,7 @@ struct sequence_mask {
   template <class T>
   QL_HD constexpr T weight(const token_term<T>&, const sequence_term<1>& s) const {
     const double w = detail::bounded_exp(s.sum[0]);
-    return detail::inside(w, low, high) ? static_cast<T>(w) : T(0);
+    return math::keep_if(detail::inside(w, low, high), static_cast<T>(w));
   }
 };
 // Keeps a sequence iff exp(mean_t q) lies in [low, high]; token weights of kept sequences are w_t where raw_weights,
@@ -123,8 +123,8 @@ struct geometric_rejection {
   }
   template <class T>
   QL_HD constexpr T weight(const token_term<T>& t, const sequence_term<1>& s) const {
-    if (!detail::inside(detail::bounded_exp(s.mean(0)), low, high)) return T(0);
-    return raw_weights ? detail::bounded_exp(t.old - t.rollout) : T(1);
+    const bool keep = detail::inside(detail::bounded_exp(s.mean(0)), low, high);
+    return math::keep_if(keep, math::select(raw_weights, detail::bounded_exp(t.old - t.rollout), T(1)));
   }
 };
 // Drops a sequence with A < 0 whose tokens have become unlikely: mean_t (rollout - logp) > delta (DeepSeek-V3.2).
@@ -141,27 +141,92 @@ struct off_policy_sequence_mask {
   }
   template <class T>
   QL_HD constexpr T weight(const token_term<T>& t, const sequence_term<1>& s) const {
-    return t.advantage < T(0) && s.mean(0) > delta ? T(0) : T(1);
+    return math::keep_if(!((t.advantage < T(0)) & (s.mean(0) > delta)), T(1));
   }
 };
-// Rejects a sequence whose mean k3 of q exceeds the threshold.
-struct k3_rejection {
+// Rejects what has drifted further than the threshold by an estimate of the divergence from its log-ratio q: a token,
+// or a sequence by the sum, mean or maximum over its tokens; what is kept has weight 1. verl's token_k2 to seq_max_k3.
+enum class divergence { k2, k3 };  // q^2 / 2; e^q - 1 - q
+enum class drift_of { token, sum, mean, maximum };
+template <drift_of Over = drift_of::mean>
+struct divergence_rejection {
+  divergence by = divergence::k3;
   double threshold = 0.01;
+  static constexpr input reads = input::old | input::rollout;
+  static constexpr int sums = Over == drift_of::token ? 0 : 1;
+  constexpr void validate(rule_book& b) const {
+    b.require(threshold > 0, "divergence_rejection.threshold", threshold, "above 0", "use 0.01");
+  }
+  template <class T>
+  QL_HD constexpr T estimate(const token_term<T>& t) const {
+    const T q = math::clamp(t.old - t.rollout, T(-20), T(20));
+    return by == divergence::k2 ? T(0.5) * q * q : (math::exp(q) - T(1)) - q;
+  }
+  template <class T>
+  QL_HD constexpr T contribution(const token_term<T>& t) const
+    requires(sums == 1)
+  {
+    const T d = estimate(t);  // of a maximum the tokens beyond the threshold are counted
+    return Over != drift_of::maximum ? d : static_cast<double>(d) > threshold ? T(1) : T(0);
+  }
+  template <class T>
+  QL_HD constexpr T weight(const token_term<T>& t, const sequence_term<sums>& s) const {
+    bool gone = false;
+    if constexpr (Over == drift_of::token) {
+      gone = static_cast<double>(estimate(t)) > threshold;
+    } else if constexpr (Over == drift_of::maximum) {
+      gone = s.sum[0] > 0;
+    } else {
+      gone = (Over == drift_of::sum ? s.sum[0] : s.mean(0)) > threshold;
+    }
+    return math::keep_if(!gone, T(1));
+  }
+};
+// Drops a sequence whose mean of exp|q| exceeds the threshold (NeMo-RL's seq_logprob_error_threshold).
+struct sequence_error_mask {
+  double threshold = 1.05;
   static constexpr input reads = input::old | input::rollout;
   static constexpr int sums = 1;
   constexpr void validate(rule_book& b) const {
-    b.require(threshold > 0, "k3_rejection.threshold", threshold, "above 0", "use 0.01");
+    b.require(threshold > 1, "sequence_error_mask.threshold", threshold, "above 1, its value without any error",
+              "use 1.05");
   }
   template <class T>
   QL_HD constexpr T contribution(const token_term<T>& t) const {
-    const T q = math::clamp(t.old - t.rollout, T(-20), T(20));
-    return (math::exp(q) - T(1)) - q;
+    return detail::bounded_exp(math::abs(t.old - t.rollout));
   }
   template <class T>
   QL_HD constexpr T weight(const token_term<T>&, const sequence_term<1>& s) const {
-    return s.mean(0) > threshold ? T(0) : T(1);
+    return math::keep_if(!(s.mean(0) > threshold), T(1));
   }
 };
+
+// The inner weights over their mean in the update, so that they have mean 1 (verl's rollout_is_batch_normalize). The
+// mean is taken before, by weight_mean of correction_batch.hpp, over all micro-batches and ranks.
+template <class Correction>
+struct normalised {
+  Correction inner;
+  double mean;
+  static constexpr input reads = Correction::reads;
+  static constexpr int sums = Correction::sums;
+  constexpr void validate(rule_book& b) const {
+    if constexpr (checked<Correction>) inner.validate(b);
+    b.require(mean > 0 && math::isfinite(mean), "normalised.mean", mean, "above 0 and finite",
+              "drop an update all of whose weights are 0");
+  }
+  template <class T>
+  QL_HD constexpr T contribution(const token_term<T>& t) const
+    requires(sums == 1)
+  {
+    return inner.contribution(t);
+  }
+  template <class T>
+  QL_HD constexpr T weight(const token_term<T>& t, const sequence_term<sums>& s) const {
+    return inner.weight(t, s) / static_cast<T>(mean);
+  }
+};
+template <class Correction>
+normalised(Correction, double) -> normalised<Correction>;
 
 // weight * loss. KL and entropy terms belong outside: kl_penalized{corrected{clip{}, token_tis{}}, k3{}, 0.01}.
 // With token_tis and old = the proximal policy this is decoupled PPO (arXiv 2505.24298).
@@ -193,7 +258,7 @@ struct corrected {
     const auto a = evaluate(loss, t, detail::first_sums<sums_of<Loss>>(s));
     const T w = weight_of(t, s);
     // a rejected token is gone even if its loss overflowed
-    return w == T(0) ? loss_and_grad<T>{} : loss_and_grad<T>{w * a.value, w * a.dlogp, w * a.dentropy};
+    return detail::unless(w == T(0), loss_and_grad<T>{w * a.value, w * a.dlogp, w * a.dentropy});
   }
   template <class T>
     requires(sums == 0)

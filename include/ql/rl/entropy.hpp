@@ -94,7 +94,7 @@ struct negative_clip_token {
   }
   template <class T>
   QL_HD constexpr bool drops(const token_term<T>& t) const {
-    return t.advantage < T(0) && static_cast<double>(t.entropy) > threshold;
+    return (t.advantage < T(0)) & (static_cast<double>(t.entropy) > threshold);
   }
   template <class T>
   QL_HD constexpr std::array<T, static_cast<std::size_t>(sums)> contribution(const token_term<T>& t) const {
@@ -102,7 +102,7 @@ struct negative_clip_token {
   }
   template <class T>
   QL_HD constexpr loss_and_grad<T> operator()(const token_term<T>& t, const sequence_term<sums>& s) const {
-    return drops(t) ? loss_and_grad<T>{} : evaluate(loss, t, s);
+    return detail::unless(drops(t), evaluate(loss, t, s));
   }
   template <class T>
     requires(sums == 0)
@@ -140,8 +140,8 @@ struct negative_clip_sequence {
   }
   template <class T>
   QL_HD constexpr loss_and_grad<T> operator()(const token_term<T>& t, const sequence_term<sums>& s) const {
-    const bool drop = t.advantage < T(0) && s.mean(sums - 1) > threshold;
-    return drop ? loss_and_grad<T>{} : evaluate(loss, t, detail::first_sums<sums_of<Loss>>(s));
+    const bool drop = (t.advantage < T(0)) & (s.mean(sums - 1) > threshold);
+    return detail::unless(drop, evaluate(loss, t, detail::first_sums<sums_of<Loss>>(s)));
   }
 };
 template <class Loss>
@@ -169,7 +169,7 @@ struct negatives_masked {
   }
   template <class T>
   QL_HD constexpr loss_and_grad<T> operator()(const token_term<T>& t, const sequence_term<sums>& s) const {
-    return masked && t.advantage < T(0) ? loss_and_grad<T>{} : evaluate(loss, t, s);
+    return detail::unless(masked & (t.advantage < T(0)), evaluate(loss, t, s));
   }
   template <class T>
     requires(sums == 0)

@@ -49,6 +49,25 @@ struct all_groups {
   }
 };
 
+// Keeps a group iff one of its advantages lies outside [low, high] (prime-rl's admission gate): of groups that would
+// hardly move the policy nothing is kept. To be used on advantages, after the others.
+struct effective_groups {
+  double low = 0, high = 0;
+  constexpr void validate(rule_book& b) const {
+    b.require(low <= high, "effective_groups.low", low, "at most high", "use 0 and 0");
+  }
+  template <class T>
+  constexpr bool keeps(view<const T, 1> advantage, std::int64_t first, std::int64_t last) const {
+    bool outside = false;
+    for (std::int64_t i = first; i < last; ++i) {
+      const double a = static_cast<double>(advantage[i]);
+      if (a - a != 0) return false;
+      outside = outside || a < low || a > high;
+    }
+    return outside;
+  }
+};
+
 // `f.keeps(task_score, first, last)` for the group [first, last).
 template <class F>
 concept group_filter = std::copyable<F> && requires(const F& f, view<const double, 1> s, std::int64_t i) {
@@ -60,6 +79,7 @@ template <group_filter F, class T>
 std::int64_t filter_groups(const F& filter, view<const T, 1> task_score, view<const std::int64_t, 1> groups,
                            view<std::uint8_t, 1> keep) {
   constexpr const char* me = "filter_groups";
+  expects_valid(filter);
   detail::expects<shape_error>(groups.size() >= 1 && groups[groups.size() - 1] == task_score.size(), me, "groups",
                                task_score.size(), groups.empty() ? 0 : groups[groups.size() - 1]);
   detail::expects<shape_error>(keep.size() == groups.size() - 1, me, "keep", groups.size() - 1, keep.size());

@@ -45,8 +45,8 @@ struct k3 {
   QL_HD constexpr loss_and_grad<T> operator()(const token_term<T>& t) const {
     const auto q = detail::ratio_of(t.ref, t.logp, input_limit);  // d = -u, r = e^-u
     const T value = (q.r - T(1)) - q.d, limit = static_cast<T>(output_limit);
-    const bool live = q.live && value <= limit && value >= -limit;
-    return {math::clamp(value, -limit, limit), live ? T(1) - q.r : T(0), T(0)};
+    const T held = math::clamp(value, -limit, limit), slope = T(1) - q.r;
+    return {held, math::keep_if(q.live & (held == value), slope), T(0)};
   }
 };
 
@@ -56,7 +56,7 @@ struct absolute_kl {
   template <class T>
   QL_HD constexpr loss_and_grad<T> operator()(const token_term<T>& t) const {
     const T u = t.logp - t.ref;
-    return {math::abs(u), u > T(0) ? T(1) : u < T(0) ? T(-1) : T(0), T(0)};
+    return {math::abs(u), math::keep_if(u > T(0), T(1)) - math::keep_if(u < T(0), T(1)), T(0)};
   }
 };
 

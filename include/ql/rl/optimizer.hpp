@@ -5,6 +5,7 @@
 // update is a function of its own, so that a fused kernel or a consumer's loop can call it on any memory.
 
 #include <ql/context.hpp>
+#include <ql/detail/wide.hpp>
 #include <ql/dispatch.hpp>
 #include <ql/error.hpp>
 #include <ql/math.hpp>
@@ -12,20 +13,24 @@
 #include <ql/tensor/tensor.hpp>
 #include <ql/tensor/view.hpp>
 
+#include <array>
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <utility>
 
 namespace ql::rl {
 
 // `init` makes the state for the weights w; `step` moves w against the gradient g at the learning rate lr. The
 // optimizer itself never changes. State lists its buffers to a visitor, so that a checkpoint can save and restore it:
 // `state.visit([](std::string_view name, view<T, 1> buffer) {...})`, and counts its steps in `state.steps`.
-template <class O, class C, class T>
+// Rank 1: any weights as one row. Rank 2: an optimizer that looks at a matrix, of the shape it is used in (out, in).
+template <class O, class C, class T, std::size_t Rank = 1>
 concept optimizer =
     execution_context<C> && std::copyable<O> &&
-    requires(const O& o, C& c, view<T, 1, typename C::memory_space> w, view<const T, 1, typename C::memory_space> g,
-             typename O::template state<T, C>& s, double lr) {
+    requires(const O& o, C& c, view<T, Rank, typename C::memory_space> w,
+             view<const T, Rank, typename C::memory_space> g, typename O::template state<T, C>& s, double lr) {
       { o.init(c, w) } -> std::same_as<typename O::template state<T, C>>;
       { o.step(c, w, g, s, lr) } -> std::same_as<void>;
       { s.steps } -> std::convertible_to<std::int64_t>;
@@ -54,12 +59,33 @@ tensor<T, 1, C> zeros(C& ctx, std::int64_t n) {
   return t;
 }
 
-template <class T>
-void expects_update(std::string_view operation, view<T, 1> w, view<const T, 1> g, std::int64_t slots) {
+template <class T, std::size_t Rank>
+void expects_update(std::string_view operation, view<T, Rank> w, view<const T, Rank> g, std::int64_t slots) {
   detail::expects_dense(operation, "w", w);
   detail::expects_dense(operation, "g", g);
-  detail::expects<shape_error>(g.size() == w.size(), operation, "g", w.size(), g.size());
+  for (std::size_t d = 0; d < Rank; ++d)
+    detail::expects<shape_error>(g.extent(d) == w.extent(d), operation, "g", w.extent(d), g.extent(d));
   detail::expects<shape_error>(slots == w.size(), operation, "state", w.size(), slots);
+}
+
+// f(g[i], to[0][i], to[1][i], ...) for all i < n: in chunks of 16 through local memory, so that the loop vectorises
+// although the buffers might overlap.
+template <class T, std::size_t K, class F>
+QL_INLINE void update_each(std::int64_t n, const T* g, std::array<T*, K> to, F f) {
+  constexpr std::int64_t chunk = 16;
+  [&]<std::size_t... I>(std::index_sequence<I...>) {
+    T d[chunk], x[K][chunk];
+    std::int64_t i = 0;
+    for (; i + chunk <= n; i += chunk) {
+      for (std::int64_t j = 0; j < chunk; ++j) d[j] = g[i + j];
+      for (std::size_t k = 0; k < K; ++k)
+        for (std::int64_t j = 0; j < chunk; ++j) x[k][j] = to[k][i + j];
+      for (std::int64_t j = 0; j < chunk; ++j) f(d[j], x[I][j]...);
+      for (std::size_t k = 0; k < K; ++k)
+        for (std::int64_t j = 0; j < chunk; ++j) to[k][i + j] = x[k][j];
+    }
+    for (; i < n; ++i) f(g[i], to[I][i]...);
+  }(std::make_index_sequence<K>{});
 }
 
 }  // namespace detail
@@ -116,10 +142,10 @@ struct adamw {
     detail::expects_dense("adamw", "v", v);
     detail::expects<shape_error>(v.size() == w.size(), "adamw", "v", w.size(), v.size());
     detail::expects(t >= 1, "adamw", "t", "at least 1", t);
-    const auto c = at<T>(t, lr);
-    T *pw = w.data_handle(), *pm = m.data_handle(), *pv = v.data_handle();
-    const T* pg = g.data_handle();
-    for (std::int64_t i = 0; i < w.size(); ++i) update(c, pw[i], pg[i], pm[i], pv[i]);
+    ql::detail::wide([c = at<T>(t, lr), n = w.size(), from = g.data_handle(),
+                      to = std::array<T*, 3>{w.data_handle(), m.data_handle(), v.data_handle()}] {
+      detail::update_each(n, from, to, [&](T d, T& x, T& first, T& second) { update(c, x, d, first, second); });
+    });
   }
 
   template <class T, execution_context C>
@@ -181,10 +207,10 @@ struct sgd {
   void update_all(view<T, 1> w, view<const T, 1> g, view<T, 1> b, double lr) const {
     detail::expects_update<T>("sgd", w, g, b.size());
     detail::expects_dense("sgd", "b", b);
-    const auto c = at<T>(lr);
-    T *pw = w.data_handle(), *pb = b.data_handle();
-    const T* pg = g.data_handle();
-    for (std::int64_t i = 0; i < w.size(); ++i) update(c, pw[i], pg[i], pb[i]);
+    ql::detail::wide([c = at<T>(lr), n = w.size(), from = g.data_handle(),
+                      to = std::array<T*, 2>{w.data_handle(), b.data_handle()}] {
+      detail::update_each(n, from, to, [&](T d, T& x, T& momentum_of) { update(c, x, d, momentum_of); });
+    });
   }
 
   template <class T, execution_context C>
@@ -220,11 +246,20 @@ class gradient_norm {
   void add(view<const T, 1> g) {
     // 8 lanes by index, folded in order: vectorises, and the order is fixed
     double lane[8] = {};
-    const std::int64_t n = g.size();
-    for (std::int64_t i = 0; i < n; ++i) {
-      const double x = static_cast<double>(g[i]);
-      lane[i & 7] = math::fma(x, x, lane[i & 7]);
-    }
+    ql::detail::wide([n = g.size(), stride = g.stride(0), p = g.data_handle(), to = &lane] {
+      double sum[8] = {};
+      std::int64_t i = 0;
+      for (; i + 8 <= n; i += 8)
+        for (std::int64_t k = 0; k < 8; ++k) {
+          const double x = static_cast<double>(p[(i + k) * stride]);
+          sum[k] = math::fma(x, x, sum[k]);
+        }
+      for (; i < n; ++i) {
+        const double x = static_cast<double>(p[i * stride]);
+        sum[i & 7] = math::fma(x, x, sum[i & 7]);
+      }
+      for (std::int64_t k = 0; k < 8; ++k) (*to)[k] = sum[k];
+    });
     for (double l : lane) sum_ += l;
   }
   double value() const { return math::sqrt(sum_); }

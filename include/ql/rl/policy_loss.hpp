@@ -38,7 +38,7 @@ template <class T>
 QL_HD constexpr ratio<T> ratio_of(T logp, T old, double limit) {
   const T d = logp - old, l = static_cast<T>(limit);
   const T c = math::clamp(d, -l, l);
-  return {c, math::exp(c), d >= -l && d <= l};
+  return {c, math::exp(c), c == d};
 }
 
 // max(-r A, -clip(r, lo, hi) A) and its derivative by log r
@@ -51,7 +51,7 @@ template <class T>
 QL_HD constexpr clipped<T> clipped_surrogate(T r, T lo, T hi, T advantage) {
   const T free = -(r * advantage), held = -(math::clamp(r, lo, hi) * advantage);
   const bool bound = held > free;
-  return {bound ? held : free, bound ? T(0) : free, bound};
+  return {math::max(held, free), math::keep_if(!bound, free), bound};
 }
 
 constexpr void check_widths(rule_book& book, const char* low_key, double low, const char* high_key, double high) {
@@ -60,6 +60,8 @@ constexpr void check_widths(rule_book& book, const char* low_key, double low, co
 }
 
 }  // namespace detail
+
+// A loop over a loss vectorises if it holds no branch: math::select and keep_if choose, and & joins conditions.
 
 // -A logp, Williams 1992. At logp == old every ratio loss has this gradient.
 struct reinforce {
@@ -90,7 +92,7 @@ struct ratio_loss {
   QL_HD constexpr loss_and_grad<T> operator()(const token_term<T>& t) const {
     const auto q = detail::ratio_of(t.logp, t.old, log_ratio_limit);
     const T v = -(q.r * t.advantage);
-    return {v, q.live ? v : T(0), T(0)};
+    return {v, math::keep_if(q.live, v), T(0)};
   }
 };
 
@@ -107,7 +109,7 @@ struct clip {
   QL_HD constexpr loss_and_grad<T> operator()(const token_term<T>& t) const {
     const auto q = detail::ratio_of(t.logp, t.old, log_ratio_limit);
     const auto c = detail::clipped_surrogate(q.r, static_cast<T>(1.0 - low), static_cast<T>(1.0 + high), t.advantage);
-    return {c.value, q.live ? c.dlog : T(0), T(0)};
+    return {c.value, math::keep_if(q.live, c.dlog), T(0)};
   }
 };
 inline constexpr clip clip_higher{.low = 0.2, .high = 0.28};
@@ -126,8 +128,8 @@ struct dual_clip {
     const auto q = detail::ratio_of(t.logp, t.old, log_ratio_limit);
     const auto s = detail::clipped_surrogate(q.r, static_cast<T>(1.0 - low), static_cast<T>(1.0 + high), t.advantage);
     const T bound = -(static_cast<T>(c) * t.advantage);
-    const bool capped = t.advantage < T(0) && bound < s.value;
-    return {capped ? bound : s.value, capped || !q.live ? T(0) : s.dlog, T(0)};
+    const bool negative = t.advantage < T(0), capped = negative & (bound < s.value);
+    return {math::select(capped, bound, s.value), math::keep_if(!capped & q.live, s.dlog), T(0)};
   }
 };
 
@@ -146,7 +148,7 @@ struct two_sided_clip {
     const T r = math::exp(t.logp - t.old), top = static_cast<T>(cap.value);
     const auto s = detail::clipped_surrogate(math::min(r, top), static_cast<T>(1.0 - low), static_cast<T>(1.0 + high),
                                              t.advantage);
-    return {s.value, r > top ? T(0) : s.dlog, T(0)};
+    return {s.value, math::keep_if(!(r > top), s.dlog), T(0)};
   }
 };
 
@@ -206,10 +208,10 @@ struct gspo {
   }
   template <class T>
   QL_HD constexpr loss_and_grad<T> operator()(const token_term<T>& t, const sequence_term<1>& s) const {
-    const double mean = s.mean(0);
-    const T r = static_cast<T>(math::exp(math::min(mean, log_ratio_limit)));
+    const T mean = static_cast<T>(s.mean(0)), limit = static_cast<T>(log_ratio_limit);
+    const T r = math::exp(math::min(mean, limit));
     const auto c = detail::clipped_surrogate(r, static_cast<T>(1.0 - low), static_cast<T>(1.0 + high), t.advantage);
-    return {c.value, mean > log_ratio_limit ? T(0) : c.dlog, T(0)};
+    return {c.value, math::keep_if(!(mean > limit), c.dlog), T(0)};
   }
 };
 
@@ -270,7 +272,8 @@ struct gmpo {
   template <class T>
   QL_HD constexpr T held(const token_term<T>& t) const {
     const T d = t.logp - t.old, c = math::clamp(d, static_cast<T>(-low), static_cast<T>(high));
-    return t.advantage < T(0) ? math::max(d, c) : math::min(d, c);
+    const T above = math::max(d, c), below = math::min(d, c);
+    return math::select(t.advantage < T(0), above, below);
   }
   template <class T>
   QL_HD constexpr std::array<T, 1> contribution(const token_term<T>& t) const {
@@ -278,8 +281,8 @@ struct gmpo {
   }
   template <class T>
   QL_HD constexpr loss_and_grad<T> operator()(const token_term<T>& t, const sequence_term<1>& s) const {
-    const T v = -(t.advantage * static_cast<T>(math::exp(s.mean(0))));
-    return {v, held(t) == t.logp - t.old ? v : T(0), T(0)};
+    const T v = -(t.advantage * math::exp(static_cast<T>(s.mean(0))));
+    return {v, math::keep_if(held(t) == t.logp - t.old, v), T(0)};
   }
 };
 
@@ -294,12 +297,12 @@ struct sapo {
   }
   template <class T>
   QL_HD constexpr loss_and_grad<T> operator()(const token_term<T>& t) const {
-    const T tau = static_cast<T>(t.advantage > T(0) ? tau_positive : tau_negative);
+    const T tau = math::select(t.advantage > T(0), static_cast<T>(tau_positive), static_cast<T>(tau_negative));
     const T r = math::exp(t.logp - t.old);
     const T s = T(1) / (T(1) + math::exp(-(tau * (r - T(1)))));
     const T slope = (T(4) * s) * (T(1) - s) * r;
     // a ratio beyond the range of T gives s = 1 and a slope of inf * 0
-    return {-((T(4) / tau) * s * t.advantage), s == T(1) ? T(0) : -(slope * t.advantage), T(0)};
+    return {-((T(4) / tau) * s * t.advantage), math::keep_if(s != T(1), -(slope * t.advantage)), T(0)};
   }
 };
 
@@ -316,8 +319,8 @@ struct dppo_tv {
   template <class T>
   QL_HD constexpr T weight(const token_term<T>& t) const {
     const T moved = math::exp(t.logp) - math::exp(t.old), limit = static_cast<T>(delta);
-    const bool keep = t.advantage > T(0) ? moved <= limit : moved >= -limit;
-    return keep ? math::min(math::exp(t.logp - t.old), static_cast<T>(cap.value)) : T(0);
+    const bool positive = t.advantage > T(0), keep = (positive & (moved <= limit)) | (!positive & (moved >= -limit));
+    return math::keep_if(keep, math::min(math::exp(t.logp - t.old), static_cast<T>(cap.value)));
   }
   template <class T>
   QL_HD constexpr loss_and_grad<T> operator()(const token_term<T>& t) const {
@@ -381,7 +384,7 @@ struct topr {
   static constexpr bool exact_gradient = false;
   template <class T>
   QL_HD constexpr T weight(const token_term<T>& t) const {
-    return t.advantage < T(0) ? math::min(math::exp(t.logp - t.old), T(1)) : T(1);
+    return math::select(t.advantage < T(0), math::min(math::exp(t.logp - t.old), T(1)), T(1));
   }
   template <class T>
   QL_HD constexpr loss_and_grad<T> operator()(const token_term<T>& t) const {
@@ -407,10 +410,11 @@ struct vespo {
   }
   template <class T>
   QL_HD constexpr loss_and_grad<T> operator()(const token_term<T>& t, const sequence_term<1>& s) const {
-    const double k = t.advantage < T(0) ? k_negative : k_positive;
-    const double lambda = t.advantage < T(0) ? lambda_negative : lambda_positive;
-    const double log_w = s.sum[0];
-    const T phi = static_cast<T>(math::exp(math::fma(k, log_w, math::fma(-lambda, math::exp(log_w), lambda))));
+    const bool negative = t.advantage < T(0);
+    const T k = math::select(negative, static_cast<T>(k_negative), static_cast<T>(k_positive));
+    const T lambda = math::select(negative, static_cast<T>(lambda_negative), static_cast<T>(lambda_positive));
+    const T log_w = static_cast<T>(s.sum[0]);
+    const T phi = math::exp(math::fma(k, log_w, math::fma(-lambda, math::exp(log_w), lambda)));
     const T wa = phi * t.advantage;
     return {-(wa * t.logp), -wa, T(0)};
   }
@@ -423,7 +427,7 @@ struct absolute_log_ratio {
   template <class T>
   QL_HD constexpr loss_and_grad<T> operator()(const token_term<T>& t) const {
     const T d = t.logp - t.old, c = static_cast<T>(coefficient);
-    return {c * math::abs(d), d > T(0) ? c : d < T(0) ? -c : T(0), T(0)};
+    return {c * math::abs(d), math::keep_if(d > T(0), c) - math::keep_if(d < T(0), c), T(0)};
   }
 };
 

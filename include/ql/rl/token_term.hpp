@@ -6,6 +6,7 @@
 // GMPO) declares sums that the library takes over the sequence first.
 
 #include <ql/config.hpp>
+#include <ql/math.hpp>
 #include <ql/rl/rules.hpp>
 
 #include <array>
@@ -169,6 +170,11 @@ constexpr T surrogate(const L& l, const token_term<T>& t, const token_term<T>& a
 }
 
 namespace detail {
+// Nothing where `gone`, even if a overflowed.
+template <class T>
+QL_HD constexpr loss_and_grad<T> unless(bool gone, const loss_and_grad<T>& a) {
+  return {math::keep_if(!gone, a.value), math::keep_if(!gone, a.dlogp), math::keep_if(!gone, a.dentropy)};
+}
 // The first K of a decorator's sums are its inner loss's.
 template <int K, int N>
 QL_HD constexpr sequence_term<K> first_sums(const sequence_term<N>& s) {

@@ -26,7 +26,7 @@ struct distribution {
   double min_p = 0.0;  // relative to the largest probability
   support_rule rule = support_rule::untruncated;
 
-  bool truncated() const { return top_k > 0 || top_p < 1.0 || min_p > 0.0; }
+  constexpr bool truncated() const { return top_k > 0 || top_p < 1.0 || min_p > 0.0; }
   friend bool operator==(const distribution&, const distribution&) = default;
 };
 

@@ -9,6 +9,7 @@
 #include <ql/rl/correction.hpp>
 #include <ql/rl/filter.hpp>
 #include <ql/rl/optimizer.hpp>
+#include <ql/rl/sampler.hpp>
 #include <ql/rl/schedule.hpp>
 #include <ql/rl/token_term.hpp>
 
@@ -129,6 +130,24 @@ struct schedule_in_float {
   constexpr float operator()(std::int64_t) const { return 0; }
 };
 static_assert(rl::schedule<schedule> && !rl::schedule<schedule_in_float>);
+
+struct sampler {
+  ql::distribution of;
+  const ql::distribution& distribution() const { return of; }
+  rl::draw operator()(const logits_row<float>&, double) { return {}; }
+};
+struct sampler_of_numbers : sampler {
+  int operator()(const logits_row<float>&, double) { return 0; }
+};
+struct sampler_of_nothing {  // what is scored, if nobody says what is sampled?
+  rl::draw operator()(const logits_row<float>&, double) { return {}; }
+};
+struct sampler_with_dice_of_its_own : sampler {
+  rl::draw operator()(const logits_row<float>&) { return {}; }
+};
+static_assert(rl::sampler<sampler, float> && !rl::sampler<sampler, double>);
+static_assert(!rl::sampler<sampler_of_numbers, float> && !rl::sampler<sampler_of_nothing, float>);
+static_assert(!rl::sampler<sampler_with_dice_of_its_own, float>);
 
 struct filter {
   constexpr bool keeps(view<const double, 1>, std::int64_t, std::int64_t) const { return true; }
