@@ -120,12 +120,12 @@ struct exp_constants<double> {
                                  1.0 / 120.0,        1.0 / 24.0,        1.0 / 6.0,        0.5};
 };
 
-// p r^n + c[I] r^(n-1) + ... by Horner's rule: spelled without a loop, so that a loop around it vectorises at -O2.
-template <class Ops, unsigned I = 1>
+// p r^n + c[Next] r^(n-1) + ... by Horner's rule: spelled without a loop, so that a loop around it vectorises at -O2.
+template <class Ops, unsigned Next = 1>
 QL_HD QL_INLINE constexpr typename Ops::vector horner(typename Ops::vector p, typename Ops::vector r) {
   using C = exp_constants<typename Ops::value>;
-  if constexpr (I < sizeof(C::c) / sizeof(C::c[0])) {
-    return horner<Ops, I + 1>(Ops::fma(p, r, Ops::set(C::c[I])), r);
+  if constexpr (Next < sizeof(C::c) / sizeof(C::c[0])) {
+    return horner<Ops, Next + 1>(Ops::fma(p, r, Ops::set(C::c[Next])), r);
   } else {
     return p;
   }

@@ -330,8 +330,8 @@ def main():
         problems, count = check(sys.argv[2], table)
         print("\n".join(problems) or f"{count} sets of numbers are what the formulas give")
         return len(problems)
-    print("// SPDX-License-Identifier: Apache-2.0\n#pragma once\n\n// Written by tests/golden/formulas.py from formulas alone."
-          " A loss is its value and its derivative by each token's log-prob.\n// clang-format off\n\nnamespace ql::test::formulas {")
+    print("// SPDX-License-Identifier: Apache-2.0\n#pragma once\n\n// Written by tests/golden/formulas.py from formulas alone. A loss is its value and\n"
+          "// its derivative by each token's log-prob.\n// clang-format off\n\nnamespace ql::test::formulas {")
     for name, values in table.items():
         lines, line = [], "   "
         for v in values:

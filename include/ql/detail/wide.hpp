@@ -8,8 +8,8 @@
 
 namespace ql::detail {
 
-// What wide() calls. g++ turns min and max into branches that share comparisons ("jump threading") and does not vectorise
-// a loop that holds such branches; without that optimization it does.
+// What wide() calls. g++ turns min and max into branches that share comparisons ("jump threading") and does not
+// vectorise a loop that holds such branches; without that optimization it does.
 #if defined(__CUDACC__) || !defined(__GNUC__)
 template <class F>
 void run_wide(F& f) {

@@ -28,24 +28,18 @@ struct dynamic_code {
   // 10^(e - 6); with both signs where signed; and 0 and 1.
   static constexpr dynamic_code make(bool with_sign) {
     dynamic_code c;
-    std::size_t n = 0;
+    const std::size_t zero = with_sign ? 127 : 0;
+    std::size_t n = zero + 1;  // already in ascending order
     double scale = 1e-6;
     for (int e = 0; e < 7; ++e, scale *= 10) {
       const int parts = 1 << (with_sign ? e : e + 1);
-      for (int k = 0; k < parts; ++k) {
-        const double x = scale * (0.1 + 0.9 * (k + 0.5) / parts);
-        c.value[n++] = static_cast<float>(x);
-        if (with_sign) c.value[n++] = static_cast<float>(-x);
+      for (int k = 0; k < parts; ++k, ++n) {
+        c.value[n] = static_cast<float>(scale * (0.1 + 0.9 * (k + 0.5) / parts));
+        if (with_sign) c.value[2 * zero - n] = -c.value[n];
       }
     }
-    c.value[n++] = 0.0f, c.value[n++] = 1.0f;
-    for (std::size_t i = 1; i < n; ++i)  // by insertion
-      for (std::size_t k = i; k > 0 && c.value[k] < c.value[k - 1]; --k) {
-        const float x = c.value[k];
-        c.value[k] = c.value[k - 1], c.value[k - 1] = x;
-      }
-    for (std::size_t i = 1; i < n; ++i)
-      c.middle[i] = static_cast<float>(0.5 * (static_cast<double>(c.value[i - 1]) + static_cast<double>(c.value[i])));
+    c.value[n] = 1.0f;
+    for (std::size_t i = 1; i < 256; ++i) c.middle[i] = 0.5f * (c.value[i - 1] + c.value[i]);
     return c;
   }
   // The index of the number nearest to x in [-1, 1]; the lower of two that are as near.

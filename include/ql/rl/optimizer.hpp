@@ -73,18 +73,18 @@ void expects_update(std::string_view operation, view<T, Rank> w, view<const T, R
 template <class T, std::size_t K, class F>
 QL_INLINE void update_each(std::int64_t n, const T* g, std::array<T*, K> to, F f) {
   constexpr std::int64_t chunk = 16;
-  [&]<std::size_t... I>(std::index_sequence<I...>) {
+  [&]<std::size_t... At>(std::index_sequence<At...>) {
     T d[chunk], x[K][chunk];
     std::int64_t i = 0;
     for (; i + chunk <= n; i += chunk) {
       for (std::int64_t j = 0; j < chunk; ++j) d[j] = g[i + j];
       for (std::size_t k = 0; k < K; ++k)
         for (std::int64_t j = 0; j < chunk; ++j) x[k][j] = to[k][i + j];
-      for (std::int64_t j = 0; j < chunk; ++j) f(d[j], x[I][j]...);
+      for (std::int64_t j = 0; j < chunk; ++j) f(d[j], x[At][j]...);
       for (std::size_t k = 0; k < K; ++k)
         for (std::int64_t j = 0; j < chunk; ++j) to[k][i + j] = x[k][j];
     }
-    for (; i < n; ++i) f(g[i], to[I][i]...);
+    for (; i < n; ++i) f(g[i], to[At][i]...);
   }(std::make_index_sequence<K>{});
 }
 

@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <numeric>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -66,7 +65,7 @@ struct support_by_definition {
 
   support_by_definition(const logits& l, const distribution& d) {
     std::vector<token> order(l.z.size());
-    std::iota(order.begin(), order.end(), 0);
+    for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<token>(i);
     std::sort(order.begin(), order.end(), [&](token a, token b) {
       const float x = l.z[static_cast<std::size_t>(a)], y = l.z[static_cast<std::size_t>(b)];
       return x != y ? x > y : a < b;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Written by tests/golden/formulas.py from formulas alone. A loss is its value and its derivative by each token's log-prob.
+// Written by tests/golden/formulas.py from formulas alone. A loss is its value and
+// its derivative by each token's log-prob.
 // clang-format off
 
 namespace ql::test::formulas {
