@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// expect: aggregation_for
+// expect: error: .*ql: aggregation_for: this loss is defined for one aggregation only
+// max-lines: 15
 #include <ql/rl/apply_loss.hpp>
 #include <ql/rl/policy_loss.hpp>
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // expect: correction_for
+// max-lines: 15
 #include <ql/rl/correction.hpp>
 
 template <bool PolicyIsExact, class Correction>

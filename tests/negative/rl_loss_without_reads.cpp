@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// expect: policy_loss
+// expect: error: .*ql: policy_loss: the loss has no member .static constexpr ql::rl::input reads
+// max-lines: 15
 #include <ql/rl/apply_loss.hpp>
 
 struct my_loss {

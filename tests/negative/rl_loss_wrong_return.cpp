@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// expect: policy_loss
+// expect: error: .*ql: policy_loss: operator\(\) must return ql::rl::loss_and_grad<T>
+// max-lines: 15
 #include <ql/rl/apply_loss.hpp>
 
 struct my_loss {

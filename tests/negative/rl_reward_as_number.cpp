@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // expect: reward
+// max-lines: 15
 #include <ql/rl/reward.hpp>
 
 struct rule {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // expect: this aggregation depends on how the update is cut
+// max-lines: 15
 #include <ql/rl/policy_loss.hpp>
 #include <ql/testing/rl_laws.hpp>
 

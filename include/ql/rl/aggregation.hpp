@@ -44,6 +44,25 @@ template <class A, class L>
 concept aggregation_for =
     aggregation<A> && (std::same_as<required_aggregation_t<L>, void> || std::same_as<required_aggregation_t<L>, A>);
 
+namespace detail {
+// Says in words why A cannot be used with L.
+template <class A, class L>
+constexpr void explain_aggregation() {
+  static_assert(std::copyable<A>, "ql: aggregation: it must be copyable");
+  static_assert(
+      requires(const A& a, sequence_counts s, batch_counts b) {
+        { a.weight(s, b) } -> std::same_as<double>;
+      }, "ql: aggregation: it has no member `double weight(ql::rl::sequence_counts, ql::rl::batch_counts) const`");
+  static_assert(
+      requires {
+        { A::split_invariant } -> std::convertible_to<bool>;
+      }, "ql: aggregation: it has no member `static constexpr bool split_invariant`");
+  static_assert(std::same_as<required_aggregation_t<L>, void> || std::same_as<required_aggregation_t<L>, A>,
+                "ql: aggregation_for: this loss is defined for one aggregation only, its `required_aggregation` "
+                "(for sequence ratios: sequence_mean_token_mean)");
+}
+}  // namespace detail
+
 // sum l / N: every token has the same weight (DAPO).
 struct token_mean {
   static constexpr bool split_invariant = true;

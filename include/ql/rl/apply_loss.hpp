@@ -252,14 +252,11 @@ batch_counts count(const token_batch<T>& b) {
   return count(b.offsets, b.mask, b.prompts);
 }
 
-// Adds the batch's part of the update's loss to `report` and writes its gradients. `denominator` counts the whole
-// update. Sequences are visited in index order; calling this once for a batch or once for each of its contiguous parts
-// gives the same bits in value and gradients, if the aggregation is split_invariant.
-//   token_mean over one token with A = 1 and logp == old under clip{}: value -1, dlogp -1
+namespace detail {
+
 template <class Loss, class T, class Aggregation>
-  requires policy_loss<Loss, T> && aggregation_for<Aggregation, Loss>
-void apply_loss(const Loss& loss, const token_batch<T>& b, const Aggregation& how, const batch_counts& denominator,
-                const loss_gradient<T>& out, loss_report& report) {
+void apply_loss_to_batch(const Loss& loss, const token_batch<T>& b, const Aggregation& how,
+                         const batch_counts& denominator, const loss_gradient<T>& out, loss_report& report) {
   static_assert(detail::legal_as_loss<Loss>(),
                 "ql: k1 as a loss has zero expected gradient on-policy; put it into the reward, or use "
                 "score_function<k1>, k2 or k3");
@@ -338,9 +335,26 @@ void apply_loss(const Loss& loss, const token_batch<T>& b, const Aggregation& ho
   }
 }
 
+}  // namespace detail
+
+// Adds the batch's part of the update's loss to `report` and writes its gradients. `denominator` counts the whole
+// update. Sequences are visited in index order; calling this once for a batch or once for each of its contiguous parts
+// gives the same bits in value and gradients, if the aggregation is split_invariant.
+//   token_mean over one token with A = 1 and logp == old under clip{}: value -1, dlogp -1
+template <class Loss, class T, class Aggregation>
+void apply_loss(const Loss& loss, const token_batch<T>& b, const Aggregation& how, const batch_counts& denominator,
+                const loss_gradient<T>& out, loss_report& report) {
+  if constexpr (!policy_loss<Loss, T>) {
+    detail::explain_policy_loss<Loss, T>();
+  } else if constexpr (!aggregation_for<Aggregation, Loss>) {
+    detail::explain_aggregation<Aggregation, Loss>();
+  } else {
+    detail::apply_loss_to_batch(loss, b, how, denominator, out, report);
+  }
+}
+
 // A whole update at once.
 template <class Loss, class T, class Aggregation>
-  requires policy_loss<Loss, T> && aggregation_for<Aggregation, Loss>
 loss_report apply_loss(const Loss& loss, const token_batch<T>& b, const Aggregation& how, const loss_gradient<T>& out) {
   loss_report r;
   apply_loss(loss, b, how, count(b), out, r);

@@ -137,6 +137,40 @@ concept sequence_loss = std::floating_point<T> && std::copyable<L> && detail::de
 template <class L, class T>
 concept policy_loss = pointwise_loss<L, T> || sequence_loss<L, T>;
 
+namespace detail {
+// Says in words what L lacks to be a policy_loss<L, T>; a compiler's own account of a concept runs over many lines.
+template <class L, class T>
+constexpr void explain_policy_loss() {
+  static_assert(std::floating_point<T>, "ql: policy_loss: log-probs must be float or double");
+  static_assert(std::copyable<L>, "ql: policy_loss: a loss must be copyable");
+  static_assert(
+      declares_inputs<L>,
+      "ql: policy_loss: the loss has no member `static constexpr ql::rl::input reads`, which says what it reads");
+  using term = const token_term<T>&;
+  using sums = const sequence_term<sums_of<L>>&;
+  if constexpr (sums_of<L> == 0) {
+    static_assert(
+        requires(const L& l, term t) { l(t); },
+        "ql: policy_loss: the loss has no member `operator()(const ql::rl::token_term<T>&) const`");
+    if constexpr (requires(const L& l, term t) { l(t); })
+      static_assert(pointwise<L, T>,
+                    "ql: policy_loss: operator() must return ql::rl::loss_and_grad<T>: {value, dlogp, dentropy}");
+  } else {
+    static_assert(
+        requires(const L& l, term t) { l.contribution(t); },
+        "ql: policy_loss: a loss with `sums` has no member `contribution(const ql::rl::token_term<T>&) const`");
+    static_assert(
+        requires(const L& l, term t, sums s) { l(t, s); },
+        "ql: policy_loss: a loss with `sums` has no member "
+        "`operator()(const ql::rl::token_term<T>&, const ql::rl::sequence_term<sums>&) const`");
+    if constexpr (requires(const L& l, term t, sums s) { l.contribution(t), l(t, s); })
+      static_assert(sequenced<L, T>,
+                    "ql: policy_loss: contribution() must return std::array<T, sums>, and operator() "
+                    "ql::rl::loss_and_grad<T>: {value, dlogp, dentropy}");
+  }
+}
+}  // namespace detail
+
 // Either kind of loss, called the same way; for decorators.
 template <class L, class T>
   requires policy_loss<L, T>
