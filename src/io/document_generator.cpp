@@ -508,6 +508,17 @@ double equivalent_token_reward(std::span<const token> r, token gold) {
   return n >= 3 && r[n - 3] == v::so_the_answer_is && v::equivalent(r[n - 2], gold) && r[n - 1] == v::eos ? 1 : 0;
 }
 
+std::int32_t quoted_evidence(std::span<const token> r, const generated_document& d, const generated_question& q) {
+  std::int32_t quoted = 0;
+  for (const auto e : q.evidence) {
+    detail::expects(e >= 0 && static_cast<std::size_t>(e) < d.sentences.size(), "quoted_evidence", "question",
+                    "one of the document", "another one's");
+    const auto fact = d.tokens_of(d.sentences[static_cast<std::size_t>(e)]).first(2);
+    quoted += std::search(r.begin(), r.end(), fact.begin(), fact.end()) != r.end() ? 1 : 0;
+  }
+  return quoted;
+}
+
 drill_document generate_drill(const drill_config& c, const document_key& key) {
   constexpr const char* me = "generate_drill";
   detail::expects(c.tokens >= 1 + fact_tokens && c.tokens <= longest_document, me, "tokens", "4 to 65535", c.tokens);

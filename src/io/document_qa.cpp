@@ -110,7 +110,7 @@ value as_json(const std::vector<message>& messages) {
   return list;
 }
 
-// `question` is what must be left of the question.
+// `question` is how the question may read too.
 prompt_text render(std::vector<message> messages, const qa_example& e, const text::chat_template* chat,
                    std::string_view question) {
   prompt_text out;
@@ -122,10 +122,53 @@ prompt_text render(std::vector<message> messages, const qa_example& e, const tex
     for (auto& m : messages)
       if (m.role == "user") out.text = std::move(m.content);
   }
-  if (out.text.find(question) == std::string::npos)
+  if (out.text.find(e.question) == std::string::npos && out.text.find(question) == std::string::npos)
     throw argument_error("prompt of " + quoted(e.id) + ": the question is not in it: \"" + e.question.substr(0, 80) +
                          "\"; the chat template or the truncation swallows it");
   return out;
+}
+
+// What of a prompt comes from a row: its context and question, or its messages.
+std::vector<std::string_view> foreign_parts(const qa_example& e, std::span<const message> messages) {
+  if (e.messages.empty() && messages.empty()) return {e.context, e.question};
+  std::vector<std::string_view> out;
+  for (const auto& m : messages) out.push_back(trim(m.content));
+  return out;
+}
+
+bool names_a_special_token(const text::tokenizer& tokenizer, std::string_view s) {
+  return std::any_of(tokenizer.added_tokens().begin(), tokenizer.added_tokens().end(),
+                     [&](const auto& t) { return t.special && s.find(t.content) != std::string_view::npos; });
+}
+
+// Ids of a prompt in which the foreign parts are text alone. They are encoded apart from what stands around them.
+std::vector<token> disarmed(const text::tokenizer& tokenizer, std::string_view prompt,
+                            const std::vector<std::string_view>& foreign) {
+  struct range {
+    std::size_t begin, end;
+  };
+  std::vector<range> parts;
+  for (const auto f : foreign) {
+    if (f.empty()) continue;
+    for (auto at = prompt.find(f); at != std::string_view::npos; at = prompt.find(f, at + f.size()))
+      parts.push_back({at, at + f.size()});
+  }
+  // Where parts overlap (a question that its document holds too), the union counts.
+  std::sort(parts.begin(), parts.end(), [](const range& a, const range& b) { return a.begin < b.begin; });
+  std::vector<token> ids;
+  std::size_t done = 0;
+  const auto put = [&](std::size_t end, bool own) {
+    if (end <= done) return;
+    const auto some = tokenizer.encode(prompt.substr(done, end - done), {.special_in_text = own});
+    ids.insert(ids.end(), some.begin(), some.end());
+    done = end;
+  };
+  for (const auto& p : parts) {
+    put(p.begin, true);
+    put(p.end, false);
+  }
+  put(prompt.size(), true);
+  return ids;
 }
 
 }  // namespace
@@ -371,7 +414,8 @@ std::string truncate_middle(const text::tokenizer& tokenizer, std::string_view t
 }
 
 prompt_set tokenize(std::span<const qa_example> examples, const prompt_template& t, const text::chat_template* chat,
-                    const text::tokenizer& tokenizer, const length_limits& limits, unsigned threads) {
+                    const text::tokenizer& tokenizer, const length_limits& limits, unsigned threads,
+                    special_names names) {
   constexpr const char* me = "tokenize";
   detail::expects(limits.longer_than >= 0 && limits.longer_than < limits.at_most, me, "limits",
                   "0 <= longer_than < at_most",
@@ -388,6 +432,12 @@ prompt_set tokenize(std::span<const qa_example> examples, const prompt_template&
     for (const auto& e : some) views.push_back(texts.emplace_back(render_prompt(e, t, chat)).text);
     auto ids = tokenizer.encode_batch(views, threads);
     for (std::size_t i = 0; i < some.size(); ++i) {
+      const qa_example& e = some[i];
+      const auto foreign = foreign_parts(e, e.messages);
+      const bool dangerous = names == special_names::text &&
+                             std::any_of(foreign.begin(), foreign.end(),
+                                         [&](std::string_view s) { return names_a_special_token(tokenizer, s); });
+      if (dangerous) ids[i] = disarmed(tokenizer, texts[i].text, foreign);
       const auto n = static_cast<std::int64_t>(ids[i].size());
       shortest = from + i == 0 ? n : std::min(shortest, n);
       longest = std::max(longest, n);
@@ -398,14 +448,16 @@ prompt_set tokenize(std::span<const qa_example> examples, const prompt_template&
       if (n > limits.at_most) {
         ++out.too_long;
         if (limits.too_long == length_limits::excess::drop) continue;
-        auto messages = messages_of(some[i], t);
+        auto messages = messages_of(e, t);
+        // The tokenizer may normalize the message.
+        const auto question = tokenizer.decode(tokenizer.encode(e.question), true);
         for (auto& m : messages)
           if (m.role == "user") m.content = truncate_middle(tokenizer, m.content, limits.at_most);
-        // The tokenizer may have normalized the message.
-        const auto question = tokenizer.decode(tokenizer.encode(some[i].question), true);
-        ids[i] = tokenizer.encode(render(std::move(messages), some[i], chat, question).text);
+        const auto text = render(messages, e, chat, question).text;
+        ids[i] = dangerous ? disarmed(tokenizer, text, foreign_parts(e, messages)) : tokenizer.encode(text);
         ++out.truncated;
       }
+      out.disarmed += dangerous ? 1 : 0;
       out.prompts.push_back({from + i, std::move(ids[i]), n, texts[i].opens_thinking});
     }
   }

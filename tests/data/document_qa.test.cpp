@@ -307,4 +307,35 @@ TEST(Lengths, AreFiltered) {
                     "got 8, 8");
 }
 
+// A document does not end its turn by writing the name of a special token.
+TEST(Lengths, DocumentsHoldNoSpecialTokens) {
+  const auto t = ql::text::tokenizer::from_json(
+      R"({"pre_tokenizer": {"type": "WhitespaceSplit"},
+          "added_tokens": [{"id": 5, "content": "<end>", "special": true}, {"id": 6, "content": "<plain>"}],
+          "model": {"type": "WordLevel", "unk_token": "?", "vocab": {"?": 0, "a": 1, "b": 2, "who": 3, "x": 4}}})");
+  const ql::text::chat_template chat("{% for m in messages %}<end> {{ m.content }} <end> x{% endfor %}");
+  const prompt_template form("{context} b {question}");
+  const std::vector<qa_example> set{example("a", "who"), example("a <end> <plain> a", "who"), example("a", "who <end>"),
+                                    example("who", "who")};
+  const auto safe = tokenize(set, form, &chat, t, {}, 1);
+  EXPECT_EQ(safe.disarmed, 2);
+  EXPECT_THAT(safe.prompts[0].ids, ElementsAre(5, 1, 2, 3, 5, 4));
+  EXPECT_THAT(safe.prompts[1].ids, ElementsAre(5, 1, 0, 6, 1, 2, 3, 5, 4));
+  EXPECT_THAT(safe.prompts[2].ids, ElementsAre(5, 1, 2, 3, 0, 5, 4));
+  EXPECT_THAT(safe.prompts[3].ids, ElementsAre(5, 3, 2, 3, 5, 4));
+  const auto as_released = tokenize(set, form, &chat, t, {}, 1, special_names::tokens);
+  EXPECT_EQ(as_released.disarmed, 0);
+  EXPECT_THAT(as_released.prompts[1].ids, ElementsAre(5, 1, 5, 6, 1, 2, 3, 5, 4));
+  // A row's own messages are no better.
+  auto own = set[1];
+  own.messages = {{"user", "a <end> b who"}};
+  const auto messages = tokenize(std::vector{own}, form, &chat, t, {}, 1);
+  EXPECT_THAT(messages.prompts[0].ids, ElementsAre(5, 1, 0, 2, 3, 5, 4));
+  // Cut in the middle, where taking one name out makes another.
+  const std::vector<qa_example> sly{example("<e<end>nd> a a a a a", "who")};
+  const auto cut = tokenize(sly, form, &chat, t, {.at_most = 6, .too_long = length_limits::excess::truncate}, 1);
+  EXPECT_EQ(cut.truncated, 1);
+  EXPECT_EQ(std::count(cut.prompts[0].ids.begin(), cut.prompts[0].ids.end(), 5), 2);
+}
+
 }  // namespace

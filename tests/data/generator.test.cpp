@@ -334,6 +334,12 @@ TEST(Generator, TargetsAreRight) {
         EXPECT_EQ(phrase(v::decode(std::span(t).first(t.size() - 1))), q.answers[0]);
       }
       EXPECT_GT(q.step_by_step().size(), q.terse().size());
+      const auto evidence = static_cast<std::int32_t>(q.evidence.size());
+      EXPECT_EQ(quoted_evidence(q.step_by_step(), d, q), evidence);
+      EXPECT_EQ(quoted_evidence(q.terse(), d, q), 0);
+      auto half = q.step_by_step();
+      half[0] = v::person((half[0] - v::person(0) + 1) % v::people);
+      EXPECT_EQ(quoted_evidence(half, d, q), evidence - 1);
     }
   }
 }

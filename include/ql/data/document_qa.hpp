@@ -158,6 +158,10 @@ struct length_limits {
   enum class excess : std::uint8_t { drop, truncate } too_long = excess::drop;
 };
 
+// What the name of a special token means in a document or question ("<|im_end|>"): text like any other, so that no
+// document can end its turn, or the token, as the Hugging Face tokenizers have it.
+enum class special_names : std::uint8_t { text, tokens };
+
 // An example that is ready for the policy.
 struct tokenized_prompt {
   std::size_t example = 0;  // its place in the data set
@@ -169,12 +173,14 @@ struct tokenized_prompt {
 struct prompt_set {
   std::vector<tokenized_prompt> prompts;
   std::int64_t too_short = 0, too_long = 0, truncated = 0;
+  std::int64_t disarmed = 0;  // prompts whose document, question or message held the name of a special token
 };
 
 // Prompts of all examples within the limits, in order. What is too long is left out, or else its user's message is
 // truncated in the middle to at_most tokens (the chat template comes on top, as released); where that cuts the question
 // away it throws argument_error. So it does where nothing is left, and says how long the prompts are.
 prompt_set tokenize(std::span<const qa_example> examples, const prompt_template& t, const text::chat_template* chat,
-                    const text::tokenizer& tokenizer, const length_limits& limits, unsigned threads = 0);
+                    const text::tokenizer& tokenizer, const length_limits& limits, unsigned threads = 0,
+                    special_names names = special_names::text);
 
 }  // namespace ql::data

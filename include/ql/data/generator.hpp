@@ -108,6 +108,10 @@ double token_reward(std::span<const token> response, token gold);
 // The same, where a token that means the same as gold ("lives in oslo" for "oslo") is right too.
 double equivalent_token_reward(std::span<const token> response, token gold);
 
+// How many sentences of the question's evidence a response quotes (name and predicate, side by side); grounding is
+// exact here.
+std::int32_t quoted_evidence(std::span<const token> response, const generated_document& d, const generated_question& q);
+
 // Documents that teach to recall: facts of ONE relation, and all of them said again, in other orders.
 struct drill_config {
   std::int32_t tokens = 28;  // exactly, 4 to 65535, 32 facts at most
