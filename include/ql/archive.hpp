@@ -6,6 +6,7 @@
 // class with invariants offers `each_member(f)`, const and not, which calls f with all members at once.
 
 #include <ql/detail/aggregate.hpp>
+#include <ql/dispatch.hpp>
 #include <ql/error.hpp>
 #include <ql/scalar.hpp>
 

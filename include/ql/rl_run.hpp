@@ -59,7 +59,7 @@ std::string save_with_patience(const rl_run_options& o, const rl_run_hooks& hook
   for (bool said = false;; said = true) {
     try {
       return hooks.save();
-    } catch (const disk_full_error& e) {
+    } catch (const io::disk_full_error& e) {
       if (!said)
         observe(warning{.what = std::string(e.what()) + "; the run waits until there are " +
                                 std::to_string(e.missing_bytes()) + " bytes more",
