@@ -4,6 +4,7 @@
 
 namespace ql::tool {
 
+verb demo_verb();
 verb inspect_verb();
 verb convert_verb();
 verb tokenize_verb();
@@ -14,7 +15,7 @@ verb generate_verb();
 
 std::span<verb (*const)()> verbs() {
   static constexpr verb (*list[])() = {
-      inspect_verb, convert_verb, tokenize_verb, detokenize_verb, render_verb, logprobs_verb, generate_verb,
+      demo_verb, inspect_verb, convert_verb, tokenize_verb, detokenize_verb, render_verb, logprobs_verb, generate_verb,
   };
   return list;
 }

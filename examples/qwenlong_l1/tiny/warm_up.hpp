@@ -8,6 +8,7 @@
 #include <ql/rl/optimizer.hpp>
 #include <ql/rl/sampler.hpp>
 #include <ql/rl/schedule.hpp>
+#include <ql/rl_run.hpp>
 #include <ql/sft.hpp>
 
 #include "policy.hpp"
@@ -89,9 +90,10 @@ warm_up_progress drill(cpu::context& ctx, policy_of<T>& policy, std::uint64_t se
   return p;
 }
 
-// Greedy answers to all examples of a task: the share that is right.
-template <class T>
-double greedy_accuracy(cpu::context& ctx, policy_of<T>& policy, document_task& task, std::int64_t max_new_tokens = 28) {
+// Greedy answers to all examples of a task: the score of each. Throws interruption once stop() says so.
+template <class T, class Stop>
+std::vector<double> greedy_scores(cpu::context& ctx, policy_of<T>& policy, document_task& task, Stop&& stop,
+                                  std::int64_t max_new_tokens = 28) {
   std::vector<rollout_request> requests;
   for (std::int64_t e = 0; e < task.examples(); ++e) requests.push_back({e, 0});
   rollout_options o;
@@ -101,11 +103,21 @@ double greedy_accuracy(cpu::context& ctx, policy_of<T>& policy, document_task& t
   rollout_report report;
   using A = typename policy_of<T>::value_type;
   auto groups = session_engine{}(ctx, policy, task, std::span<const rollout_request>(requests), o, sampler, report,
-                                 [](std::int64_t) {});
+                                 [&](std::int64_t) {
+                                   if (stop()) throw interruption();
+                                 });
   score_groups<document_task, A>(task, groups);
+  std::vector<double> scores;
+  for (const auto& g : groups) scores.push_back(g.mean_score());
+  return scores;
+}
+
+template <class T>
+double greedy_accuracy(cpu::context& ctx, policy_of<T>& policy, document_task& task) {
+  const auto scores = greedy_scores(ctx, policy, task, [] { return false; });
   double right = 0;
-  for (const auto& g : groups) right += g.mean_score();
-  return groups.empty() ? 0 : right / static_cast<double>(groups.size());
+  for (double s : scores) right += s;
+  return scores.empty() ? 0 : right / static_cast<double>(scores.size());
 }
 
 template <class T, class Said>

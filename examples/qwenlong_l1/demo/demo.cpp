@@ -1,0 +1,409 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "demo.hpp"
+
+#include <ql/eval/statistics.hpp>
+#include <ql/io/run_directory.hpp>
+#include <ql/io/safetensors.hpp>
+#include <ql/report.hpp>
+#include <ql/rl_run.hpp>
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <thread>
+
+#include "../recipe.hpp"
+#include "settings.hpp"
+
+namespace ql::qwenlong {
+
+namespace {
+
+using scalar_type = float;
+using policy_type = tiny::policy_of<scalar_type>;
+using vocabulary = data::phrase_vocabulary;
+
+constexpr std::int32_t lengths[] = {128, 256, 512, 1024};
+constexpr std::int32_t question_room = 12;  // tokens that a question takes at most: document and question fit the length
+
+// What a checkpoint says besides weights and optimizer.
+struct progress {
+  std::int64_t stage = 0;  // 1: drilled, 2: warmed up, 3: in RL, 4: done
+  std::int64_t steps = 0;  // of the stages before RL
+  double recall = 0, warm_up_accuracy = 0, best = -1;
+  metric_files_state files;
+};
+
+// The environment of RL; rewards may be dealt to other answers, as a control.
+struct demo_task : tiny::document_task {
+  bool shuffled = false;
+  std::uint64_t seed = 0;
+  std::vector<rl::outcome> score(std::span<const answer_request> batch) const {
+    auto out = document_task::score(batch);
+    if (!shuffled || batch.empty()) return out;
+    const random_key key{.seed = seed,
+                         .what = purpose::shuffle,
+                         .example = static_cast<std::uint32_t>(batch[0].example),
+                         .visit = batch[0].visit,
+                         .sample = 60002};
+    for (std::size_t i = out.size(); i > 1; --i)
+      std::swap(out[i - 1], out[static_cast<std::size_t>(uniform(key, i) * static_cast<double>(i))]);
+    return out;
+  }
+};
+
+// Phases, in the files' numbering.
+enum stage_number : std::int64_t { drill_phase = 0, warm_up_phase = 1, first_rl_phase = 2 };
+
+class demo {
+ public:
+  using recipe_type = decltype(recipe_of(rl_settings{}));
+  using trainer_type = rl_trainer<policy_type, demo_task, recipe_type>;
+
+  demo(const demo_request& request, demo_settings s, const std::function<bool()>& stop)
+      : settings_(std::move(s)),
+        stop_(stop),
+        threads_(request.threads > 0 ? request.threads
+                                     : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()))),
+        directory_(request.directory, to_tree(settings_)),
+        store_(directory_ / "checkpoints"),
+        ctx_({.threads = threads_}),
+        base_(ctx_, tiny::policy_shape(vocabulary::size)) {
+    tiny::initialise(ctx_, base_, settings_.seed);
+    const auto found = store_.newest();
+    if (found) {
+      progress_ = found->value<progress>("state/progress");
+      if (progress_.stage < 3) get_weights(*found, "weights/", base_);
+    }
+    files_.emplace(directory_.path(), progress_.files);
+    log_.emplace(directory_.path());
+    line_.emplace();
+    for (auto length : lengths) {
+      tiny::add_documents(held_out_.emplace_back(), data::split::validation, settings_.seed,
+                          static_cast<std::uint32_t>(length) * 1000, static_cast<std::uint32_t>(settings_.held_out),
+                          length - question_room, length - question_room);
+    }
+    std::int64_t total = 0;
+    for (const auto& p : settings_.rl.phases) total += p.steps;
+    tell(run_started{.name = "demo",
+                     .directory = directory_.path(),
+                     .resumed_at = found ? std::optional<std::int64_t>(found->step()) : std::nullopt,
+                     .total_steps = total,
+                     .device = "cpu, " + std::to_string(threads_) + (threads_ == 1 ? " thread, " : " threads, ") +
+                               "kernels " + std::string(ctx_.kernels<scalar_type>().name),
+                     .parameters = base_.parameter_count()});
+    resumed_ = found;
+  }
+
+  bool run() {
+    detail::stopwatch whole;
+    bool complete = true;
+    try {
+      if (progress_.stage < 1) drill();
+      if (progress_.stage < 2) warm_up();
+      if (progress_.stage < 4) complete = learn();
+    } catch (const interruption&) {
+      complete = false;
+    }
+    tell(run_finished{.reason = complete ? "finished" : "interrupted", .step = last_step_, .seconds = whole.lap()});
+    if (complete) {
+      write_report(directory_.path());
+      std::fprintf(stderr, "report: %s\npolicy: %s (an ordinary Hugging Face folder)\n",
+                   (directory_ / "report.html").c_str(), (directory_ / "policy").c_str());
+    }
+    return complete;
+  }
+
+ private:
+  template <class Event>
+  void tell(const Event& e) {
+    observers all(*files_, *log_, *line_);
+    all(e);
+  }
+
+  static void put_weights(checkpoint_writer& w, const std::string& prefix, const policy_type& p) {
+    for (const auto& q : p.parameters())
+      w.array(prefix + q.name, std::span<const float>(q.master.data(), static_cast<std::size_t>(q.size())));
+  }
+  void get_weights(const checkpoint_reader& r, const std::string& prefix, policy_type& p) {
+    for (auto& q : p.parameters())
+      r.array(prefix + q.name, std::span<float>(q.master.data(), static_cast<std::size_t>(q.size())));
+    p.publish(ctx_);
+  }
+  std::string save(std::int64_t step, const std::function<void(checkpoint_writer&)>& more) {
+    progress_.files = files_->sync();
+    return store_.save(step, [&](checkpoint_writer& w) {
+      w.value("state/progress", progress_);
+      more(w);
+    });
+  }
+
+  // A row every ten steps of a supervised stage.
+  void supervised_row(std::int64_t phase, const tiny::warm_up_progress& p, std::int64_t before, double rate) {
+    if (stop_()) throw interruption();
+    if (p.step % 10 != 0) return;
+    step_finished e;
+    e.phase = phase, e.step = before + p.step, e.stage = "sft", e.loss = p.loss, e.learning_rate = rate;
+    if (phase == drill_phase) e.accuracy = p.accuracy;
+    e.tokens_trained = p.tokens - rows_told_;
+    rows_told_ = p.tokens;
+    e.time.total = e.time.update = clock_.lap();
+    e.time.tokens_per_second = e.time.total > 0 ? static_cast<double>(e.tokens_trained) / e.time.total : 0;
+    e.time.memory_peak_bytes = memory_peak();
+    tell(e);
+  }
+
+  void drill() {
+    tell(phase_started{.phase = drill_phase, .stage = "sft", .name = "recall drill", .steps = settings_.drill.steps,
+                       .max_length = 28});
+    begin_rows();
+    const auto p = tiny::drill(ctx_, base_, settings_.seed, settings_.drill, [&](const tiny::warm_up_progress& q) {
+      supervised_row(drill_phase, q, 0, settings_.drill.rate);
+    });
+    if (p.accuracy < settings_.drill.enough)
+      tell(warning{.what = "the drill ended at a recall of " + std::to_string(p.accuracy), .step = p.step});
+    progress_.stage = 1, progress_.steps = p.step, progress_.recall = p.accuracy;
+    save(progress_.steps, [&](checkpoint_writer& w) { put_weights(w, "weights/", base_); });
+  }
+
+  void warm_up() {
+    tell(phase_started{.phase = warm_up_phase, .step = progress_.steps, .stage = "sft", .name = "warm-up SFT",
+                       .steps = settings_.warm_up.steps, .max_length = settings_.warm_up.longest});
+    begin_rows();
+    tiny::document_task gate;
+    const auto longest = settings_.warm_up.longest - question_room;
+    tiny::add_documents(gate, data::split::validation, settings_.seed, 0, 64, longest, longest);
+    const auto p =
+        tiny::warm_up(ctx_, base_, settings_.seed, settings_.warm_up, gate, [&](const tiny::warm_up_progress& q) {
+          supervised_row(warm_up_phase, q, progress_.steps, settings_.warm_up.rate);
+        });
+    if (p.accuracy < settings_.warm_up.gate)
+      tell(warning{.what = "warm-up ended below its gate, at " + std::to_string(p.accuracy), .step = p.step});
+    progress_.stage = 2, progress_.steps += p.step, progress_.warm_up_accuracy = p.accuracy;
+    save(progress_.steps, [&](checkpoint_writer& w) { put_weights(w, "weights/", base_); });
+  }
+
+  bool learn() {
+    demo_task task;
+    task.lenient = settings_.judge != 0;
+    task.shuffled = settings_.shuffle_rewards != 0;
+    task.seed = settings_.seed;
+    std::uint32_t index = 0;
+    for (const auto& p : settings_.rl.phases) {
+      const auto from = static_cast<std::int32_t>(p.lo_exclusive) - question_room / 2 + 1,
+                 to = static_cast<std::int32_t>(p.hi_inclusive) - question_room;
+      tiny::add_documents(task, data::split::train, settings_.seed, index,
+                          static_cast<std::uint32_t>(settings_.documents), from, to);
+      index += static_cast<std::uint32_t>(settings_.documents);
+    }
+    auto policy = tiny::with_rope(ctx_, base_, settings_.yarn > 1 ? tiny::stretched(settings_.yarn) : base_.config().rope);
+    std::optional<policy_type> reference;
+    if (settings_.rl.kl_every > 0) reference.emplace(tiny::with_rope(ctx_, policy, policy.config().rope));
+    trainer_type trainer(ctx_, policy, task, recipe_of(settings_.rl),
+                         options_of(settings_.rl, settings_.seed, {vocabulary::eos}));
+    if (resumed_ && progress_.stage >= 3) {
+      get_weights(*resumed_, "weights/", policy);
+      if (reference) get_weights(*resumed_, "reference/", *reference);
+      trainer.restore(resumed_->value<typename trainer_type::state_type>("state/trainer"));
+      auto& o = trainer.optimizer();
+      o.steps = resumed_->value<std::int64_t>("state/optimizer_steps");
+      o.visit(policy, [&](std::string_view name, std::string_view slot, auto buffer) {
+        resumed_->array("optimizer/" + std::string(name) + "." + std::string(slot),
+                        std::span<float>(buffer.data_handle(), static_cast<std::size_t>(buffer.size())));
+      });
+    }
+    resumed_.reset();
+    if (reference) trainer.set_reference(&*reference);
+    progress_.stage = 3;
+
+    rl_run_options o;
+    o.first_phase = first_rl_phase, o.first_step = progress_.steps;
+    rl_run_hooks hooks;
+    hooks.stop = stop_;
+    hooks.validate = [&](const std::string& moment) { return validate(policy, moment); };
+    hooks.log_samples = [&](std::int64_t phase, std::int64_t step) { log_samples(task, trainer, phase, step); };
+    hooks.save = [&] {
+      return save(progress_.steps + trainer.state().step + trainer.state().all_skipped, [&](checkpoint_writer& w) {
+        put_weights(w, "weights/", policy);
+        if (reference) put_weights(w, "reference/", *reference);
+        w.value("state/trainer", trainer.state());
+        w.value("state/optimizer_steps", trainer.optimizer().steps);
+        trainer.optimizer().visit(policy, [&](std::string_view name, std::string_view slot, auto buffer) {
+          w.array("optimizer/" + std::string(name) + "." + std::string(slot),
+                  std::span<const float>(buffer.data_handle(), static_cast<std::size_t>(buffer.size())));
+        });
+      });
+    };
+    hooks.best = [&](const std::string& name) { store_.set_best(name); };
+    const auto observe = [this](const auto& e) {
+      if constexpr (requires { e.time.memory_peak_bytes; }) {
+        auto with_memory = e;
+        with_memory.time.memory_peak_bytes = memory_peak();
+        last_step_ = e.step;
+        tell(with_memory);
+      } else {
+        tell(e);
+      }
+    };
+    if (run_rl(trainer, observe, o, hooks, progress_.best) == run_end::interrupted) return false;
+    export_policy(policy);
+    progress_.stage = 4;
+    return true;
+  }
+
+  validation_finished validate(policy_type& policy, const std::string&) {
+    detail::stopwatch clock;
+    validation_finished v;
+    std::vector<double> all;
+    std::vector<std::uint32_t> documents;
+    for (std::size_t i = 0; i < held_out_.size(); ++i) {
+      auto& task = held_out_[i];
+      std::vector<double> right = tiny::greedy_scores(ctx_, policy, task, stop_);
+      std::vector<std::uint32_t> document;
+      for (auto d : task.document_of) document.push_back(static_cast<std::uint32_t>(d));
+      const auto in = eval::bootstrap_interval(right, document, {.replicates = 2000});
+      v.by_length.push_back({lengths[i], in.estimate, in.low, in.high, static_cast<std::int64_t>(right.size())});
+      for (auto d : document) documents.push_back(static_cast<std::uint32_t>(i << 20) + d);
+      all.insert(all.end(), right.begin(), right.end());
+    }
+    const auto in = eval::bootstrap_interval(all, documents, {.replicates = 2000});
+    v.accuracy = in.estimate, v.low = in.low, v.high = in.high, v.items = static_cast<std::int64_t>(all.size());
+    v.set = "held-out documents";
+    v.seconds = clock.lap();
+    return v;
+  }
+
+  // Every tenth step: the answers to one question that some got right.
+  void log_samples(const demo_task& task, const trainer_type& trainer, std::int64_t phase, std::int64_t step) {
+    const auto& state = trainer.state();
+    if (state.phase_step % 10 != 1 || trainer.trained().empty()) return;
+    const auto& g = trainer.trained().front();
+    const auto& question = task.asked(g.example);
+    for (std::size_t i = 0; i < g.answers.size(); ++i) {
+      const auto& a = g.answers[i];
+      sample_logged e;
+      e.phase = phase, e.step = step, e.group = 0, e.sample = static_cast<std::int64_t>(i);
+      e.example = "document " + std::to_string(task.bundle(g.example)) + ", question " +
+                  std::to_string(task.question_of[static_cast<std::size_t>(g.example)] + 1);
+      e.question = vocabulary::english(question.prompt);
+      e.gold = std::string(vocabulary::text(question.gold));
+      e.response = vocabulary::english(a.tokens);
+      for (std::size_t k = 0; k + 1 < a.tokens.size(); ++k)
+        if (a.tokens[k] == vocabulary::so_the_answer_is) e.answer = std::string(vocabulary::text(a.tokens[k + 1]));
+      const answer_request request{g.example, g.visit, static_cast<std::uint32_t>(i), a.tokens, a.finish};
+      e.rule = task.rule(request);
+      if (*e.rule < 1 && task.lenient) e.judge = task.judge(request);
+      e.why = *e.rule >= 1           ? "the answer is the gold one"
+              : e.judge == 1.0       ? "the judge: another name of the gold answer"
+              : e.answer.empty()     ? "no answer was given"
+              : a.truncated()        ? "cut off before the end"
+                                     : "another answer";
+      e.score = rl::value_or(a.score, 0);
+      e.reward = a.reward, e.advantage = static_cast<double>(a.advantage), e.length = a.length();
+      e.truncated = a.truncated();
+      e.ids.assign(a.tokens.begin(), a.tokens.end());
+      for (auto t : a.tokens) e.pieces.emplace_back(vocabulary::text(t));
+      e.logp.assign(a.logp.begin(), a.logp.end());
+      tell(e);
+    }
+  }
+
+  // RUN/policy: config.json, model.safetensors, tokenizer.json and their companions.
+  void export_policy(const policy_type& policy) {
+    const std::string folder = directory_ / "policy";
+    std::filesystem::create_directories(folder);
+    const auto& c = policy.config();
+    using io::json::value;
+    value::object_type rope{{"rope_type", "yarn"},
+                            {"factor", c.rope.factor},
+                            {"original_max_position_embeddings", c.rope.original_context},
+                            {"beta_fast", c.rope.beta_fast},
+                            {"beta_slow", c.rope.beta_slow}};
+    const value config(value::object_type{
+        {"architectures", value::array_type{"Qwen2ForCausalLM"}},
+        {"model_type", "qwen2"},
+        {"vocab_size", c.vocabulary},
+        {"hidden_size", c.hidden},
+        {"intermediate_size", c.ffn},
+        {"num_hidden_layers", c.layers},
+        {"num_attention_heads", c.heads},
+        {"num_key_value_heads", c.kv_heads},
+        {"hidden_act", "silu"},
+        {"max_position_embeddings", c.max_context},
+        {"rms_norm_eps", c.norm_eps},
+        {"rope_theta", c.rope.theta},
+        {"rope_scaling", c.rope.kind == model::rope_kind::yarn ? value(std::move(rope)) : value(nullptr)},
+        {"tie_word_embeddings", c.tied_head},
+        {"use_sliding_window", false},
+        {"bos_token_id", static_cast<std::int64_t>(vocabulary::document)},
+        {"eos_token_id", static_cast<std::int64_t>(vocabulary::eos)},
+        {"torch_dtype", "float32"}});
+    io::write_file(folder + "/config.json", io::json::dump(config) + "\n");
+    io::write_file(folder + "/generation_config.json",
+                   "{\n  \"eos_token_id\": " + std::to_string(vocabulary::eos) + "\n}\n");
+    io::write_file(folder + "/tokenizer.json", vocabulary::tokenizer_json());
+    io::write_file(folder + "/tokenizer_config.json", vocabulary::tokenizer_config_json());
+    for (const char* old : {"/model.safetensors"}) std::filesystem::remove(folder + old);
+    std::vector<io::tensor_entry> tensors;
+    for (const auto& p : policy.parameters()) {
+      io::tensor_entry t;
+      t.name = p.name;
+      t.type = io::dtype::f32;
+      if (p.vector()) {
+        t.shape = {p.size()};
+      } else {
+        t.shape = {p.rows, p.columns};
+      }
+      tensors.push_back(std::move(t));
+    }
+    io::save(std::move(tensors), folder, [&](const io::tensor_entry& t) {
+      for (const auto& p : policy.parameters())
+        if (p.name == t.name)
+          return std::as_bytes(std::span<const float>(p.master.data(), static_cast<std::size_t>(p.size())));
+      return std::span<const std::byte>{};
+    });
+  }
+
+  void begin_rows() {
+    rows_told_ = 0;
+    clock_.lap();
+  }
+  static std::int64_t memory_peak() {
+    rusage u{};
+    getrusage(RUSAGE_SELF, &u);
+    return static_cast<std::int64_t>(u.ru_maxrss) * 1024;
+  }
+
+  demo_settings settings_;
+  const std::function<bool()>& stop_;
+  int threads_;
+  io::run_directory directory_;
+  checkpoint_store store_;
+  cpu::context ctx_;
+  policy_type base_;
+  progress progress_;
+  std::optional<checkpoint_reader> resumed_;
+  std::optional<metric_files> files_;
+  std::optional<run_log> log_;
+  std::optional<progress_line> line_;
+  std::vector<tiny::document_task> held_out_;
+  detail::stopwatch clock_;
+  std::int64_t rows_told_ = 0, last_step_ = 0;
+};
+
+}  // namespace
+
+bool run_demo(const demo_request& request, const std::function<bool()>& stop) {
+  demo_settings s = default_demo();
+  s.seed = request.seed;
+  for (const auto& [key, value] : request.set) set(s, key, value);
+  return demo(request, std::move(s), stop).run();
+}
+
+std::string demo_settings_text() { return to_text(default_demo()); }
+
+}  // namespace ql::qwenlong
