@@ -123,12 +123,14 @@ struct stopwatch {
 };
 
 template <class S>
-double shaped(const S& shaping, std::int64_t length, std::int64_t max_response) {
-  if constexpr (requires { shaping(length, max_response); }) {
-    return shaping(length, max_response);
-  } else {
-    return shaping(length);
-  }
+double shaped(const S& slot, std::int64_t length, std::int64_t max_response) {
+  return visit_choice(slot, [&](const auto& shaping) -> double {
+    if constexpr (requires { shaping(length, max_response); }) {
+      return shaping(length, max_response);
+    } else {
+      return shaping(length);
+    }
+  });
 }
 
 }  // namespace detail
@@ -349,8 +351,10 @@ class rl_trainer {
               rl::value_or(a.score, 0) + detail::shaped(recipe_[slot::shaping], a.length(), limits.max_response_tokens);
         all.push_back(g);
         const auto scores = g.scores();
-        if (recipe_[slot::filter].keeps(view<const double, 1>(scores), std::int64_t{0},
-                                        static_cast<std::int64_t>(scores.size()))) {
+        if (visit_choice(recipe_[slot::filter], [&](const auto& filter) {
+              return filter.keeps(view<const double, 1>(scores), std::int64_t{0},
+                                  static_cast<std::int64_t>(scores.size()));
+            })) {
           kept.push_back(std::move(g));
           ++kept_now;
         }

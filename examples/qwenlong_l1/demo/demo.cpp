@@ -4,7 +4,7 @@
 #include <ql/eval/statistics.hpp>
 #include <ql/io/run_directory.hpp>
 #include <ql/io/safetensors.hpp>
-#include <ql/report.hpp>
+// REPORT #include <ql/report.hpp>
 #include <ql/rl_run.hpp>
 
 #include <sys/resource.h>
@@ -28,7 +28,8 @@ using policy_type = tiny::policy_of<scalar_type>;
 using vocabulary = data::phrase_vocabulary;
 
 constexpr std::int32_t lengths[] = {128, 256, 512, 1024};
-constexpr std::int32_t question_room = 12;  // tokens that a question takes at most: document and question fit the length
+constexpr std::int32_t question_room =
+    12;  // tokens that a question takes at most: document and question fit the length
 
 // What a checkpoint says besides weights and optimizer.
 struct progress {
@@ -94,7 +95,7 @@ class demo {
                      .resumed_at = found ? std::optional<std::int64_t>(found->step()) : std::nullopt,
                      .total_steps = total,
                      .device = "cpu, " + std::to_string(threads_) + (threads_ == 1 ? " thread, " : " threads, ") +
-                               "kernels " + std::string(ctx_.kernels<scalar_type>().name),
+                               "kernels " + std::string(cpu::kernels<scalar_type>().name),
                      .parameters = base_.parameter_count()});
     resumed_ = found;
   }
@@ -111,7 +112,7 @@ class demo {
     }
     tell(run_finished{.reason = complete ? "finished" : "interrupted", .step = last_step_, .seconds = whole.lap()});
     if (complete) {
-      write_report(directory_.path());
+      // REPORT write_report(directory_.path());
       std::fprintf(stderr, "report: %s\npolicy: %s (an ordinary Hugging Face folder)\n",
                    (directory_ / "report.html").c_str(), (directory_ / "policy").c_str());
     }
@@ -158,7 +159,10 @@ class demo {
   }
 
   void drill() {
-    tell(phase_started{.phase = drill_phase, .stage = "sft", .name = "recall drill", .steps = settings_.drill.steps,
+    tell(phase_started{.phase = drill_phase,
+                       .stage = "sft",
+                       .name = "recall drill",
+                       .steps = settings_.drill.steps,
                        .max_length = 28});
     begin_rows();
     const auto p = tiny::drill(ctx_, base_, settings_.seed, settings_.drill, [&](const tiny::warm_up_progress& q) {
@@ -171,8 +175,12 @@ class demo {
   }
 
   void warm_up() {
-    tell(phase_started{.phase = warm_up_phase, .step = progress_.steps, .stage = "sft", .name = "warm-up SFT",
-                       .steps = settings_.warm_up.steps, .max_length = settings_.warm_up.longest});
+    tell(phase_started{.phase = warm_up_phase,
+                       .step = progress_.steps,
+                       .stage = "sft",
+                       .name = "warm-up SFT",
+                       .steps = settings_.warm_up.steps,
+                       .max_length = settings_.warm_up.longest});
     begin_rows();
     tiny::document_task gate;
     const auto longest = settings_.warm_up.longest - question_room;
@@ -200,7 +208,8 @@ class demo {
                           static_cast<std::uint32_t>(settings_.documents), from, to);
       index += static_cast<std::uint32_t>(settings_.documents);
     }
-    auto policy = tiny::with_rope(ctx_, base_, settings_.yarn > 1 ? tiny::stretched(settings_.yarn) : base_.config().rope);
+    auto policy =
+        tiny::with_rope(ctx_, base_, settings_.yarn > 1 ? tiny::stretched(settings_.yarn) : base_.config().rope);
     std::optional<policy_type> reference;
     if (settings_.rl.kl_every > 0) reference.emplace(tiny::with_rope(ctx_, policy, policy.config().rope));
     trainer_type trainer(ctx_, policy, task, recipe_of(settings_.rl),
@@ -297,11 +306,11 @@ class demo {
       const answer_request request{g.example, g.visit, static_cast<std::uint32_t>(i), a.tokens, a.finish};
       e.rule = task.rule(request);
       if (*e.rule < 1 && task.lenient) e.judge = task.judge(request);
-      e.why = *e.rule >= 1           ? "the answer is the gold one"
-              : e.judge == 1.0       ? "the judge: another name of the gold answer"
-              : e.answer.empty()     ? "no answer was given"
-              : a.truncated()        ? "cut off before the end"
-                                     : "another answer";
+      e.why = *e.rule >= 1       ? "the answer is the gold one"
+              : e.judge == 1.0   ? "the judge: another name of the gold answer"
+              : e.answer.empty() ? "no answer was given"
+              : a.truncated()    ? "cut off before the end"
+                                 : "another answer";
       e.score = rl::value_or(a.score, 0);
       e.reward = a.reward, e.advantage = static_cast<double>(a.advantage), e.length = a.length();
       e.truncated = a.truncated();

@@ -14,8 +14,8 @@ namespace ql::qwenlong {
 struct demo_request {
   std::string directory;
   std::uint64_t seed = 1;
-  int threads = 0;                                         // 0: all cores
-  std::vector<std::pair<std::string, std::string>> set;    // settings by key
+  int threads = 0;                                       // 0: all cores
+  std::vector<std::pair<std::string, std::string>> set;  // settings by key
   bool quiet = false;
 };
 

@@ -24,8 +24,9 @@ void declare(options& o, settings& s) {
   o.optional("--threads", s.threads, "0: all cores");
   o.optional("--set", s.set, "changes a setting, key=value; may be given often");
   o.flag("--settings", s.show, "prints all settings and their defaults, and ends");
-  o.footer("Trains a tiny policy from random weights to read longer and longer generated documents: a recall drill,\n"
-           "warm-up SFT, then three phases of RL with difficulty-aware retrospective sampling. No download, no GPU.");
+  o.footer(
+      "Trains a tiny policy from random weights to read longer and longer generated documents: a recall drill,\n"
+      "warm-up SFT, then three phases of RL with difficulty-aware retrospective sampling. No download, no GPU.");
 }
 
 int run(const settings& s) {
@@ -45,6 +46,8 @@ int run(const settings& s) {
 
 }  // namespace
 
-verb demo_verb() { return {"demo", "trains a tiny policy by the whole recipe, in minutes", bind<settings, declare, run>}; }
+verb demo_verb() {
+  return {"demo", "trains a tiny policy by the whole recipe, in minutes", bind<settings, declare, run>};
+}
 
 }  // namespace ql::tool
