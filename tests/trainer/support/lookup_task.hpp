@@ -7,11 +7,12 @@ namespace ql::test {
 
 // Documents of key-value pairs, some questions on each: the answer to a key is its value and the end token.
 struct lookup_task {
-  static constexpr token end = 0, ask = 1, first_key = 2, keys = 8, first_value = 10, values = 8, filler = 18, vocabulary = 19;
+  static constexpr token end = 0, ask = 1, first_key = 2, keys = 8, first_value = 10, values = 8, filler = 18,
+                         vocabulary = 19;
   std::int64_t documents = 4, questions = 2;
   std::int64_t long_from = 1 << 20;  // documents from here on begin with ten tokens of filler
-  bool shared = true;               // false: each question has the document in its own prompt
-  std::vector<std::int64_t> asked;  // examples scored so far, in order
+  bool shared = true;                // false: each question has the document in its own prompt
+  std::vector<std::int64_t> asked;   // examples scored so far, in order
 
   std::int64_t examples() const { return documents * questions; }
   std::int64_t bundle(std::int64_t e) const { return shared ? e / questions : e; }
