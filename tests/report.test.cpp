@@ -157,6 +157,52 @@ TEST(Report, TakesWhateverStandsInTheFiles) {
   }
 }
 
+TEST(CompareRuns, SaysWhereTwoRunsPart) {
+  const ql::test::folder f;
+  fs::create_directory(f / "a"), fs::create_directory(f / "b");
+  ql::test::write_synthetic_run(f / "a", 10);
+  ql::test::write_synthetic_run(f / "b", 10);
+  f.write("a/recipe.json", R"({"seed": 1, "lr": 0.5})"), f.write("b/recipe.json", R"({"seed": 1, "lr": 0.5})");
+  std::string text = ql::table_of_runs(ql::compare_runs(f / "a", f / "b"));
+  EXPECT_NE(
+      text.find("The settings are the same.\nThe metrics are the same for all 40 rows that both have (40 and 40)."),
+      text.npos)
+      << text;
+  // other times are no difference, another loss is
+  std::string rows = bytes_of(f / "b/metrics.jsonl");
+  for (std::size_t at = 0; (at = rows.find("\"wall\": 1", at)) != rows.npos; at += 9) rows[at + 8] = '2';
+  f.write("b/metrics.jsonl", rows);
+  EXPECT_EQ(ql::compare_runs(f / "a", f / "b").at("metrics").find("part_at_step"), nullptr);
+  const auto at = rows.find("\"learning_rate\": ", rows.find("\"step\": 17,"));
+  rows.replace(at, std::string("\"learning_rate\": 0.0003").size(), "\"learning_rate\": 0.0004");
+  f.write("b/metrics.jsonl", rows), f.write("b/recipe.json", R"({"seed": 2, "lr": 0.5})");
+  const auto c = ql::compare_runs(f / "a", f / "b");
+  EXPECT_EQ(c.at("metrics").at("part_at_step").integer(), 17);
+  EXPECT_EQ(c.at("metrics").at("by").array().at(0).at("key").string(), "learning_rate");
+  EXPECT_EQ(c.at("settings").array().size(), 1u);
+  text = ql::table_of_runs(c);
+  EXPECT_NE(text.find("the same for 16 rows and part at step 17:"), text.npos) << text;
+  EXPECT_NE(text.find("accuracy at 1024"), text.npos) << text;
+}
+
+TEST(ShowSamples, ShowsAGroupOrSaysWhatThereIs) {
+  const ql::test::folder f;
+  ql::test::write_synthetic_run(f.path(), 20, true);
+  const std::string text = ql::show_samples(f.path(), 40, 20);
+  EXPECT_NE(text.find("step 40, phase 1, group 20\n  example    doc-40\n"), text.npos) << text;
+  EXPECT_NE(text.find("answer 1: score 0 (rule 0, judge 1), reward 0, advantage -1.1, 14 tokens"), text.npos) << text;
+  EXPECT_EQ(text.find('\x01'), text.npos);
+  EXPECT_NE(ql::show_samples(f.path(), 40, 20, {.tokens = true}).find("        0        5      -0.25  \"alice\""),
+            std::string::npos)
+      << ql::show_samples(f.path(), 40, 20, {.tokens = true});
+  EXPECT_NE(ql::show_samples(f.path(), 30, 10, {.tokens = true}).find("tokens     not logged"), std::string::npos);
+  EXPECT_TRUE(ql::show_samples(f.path(), 40, 20, {.json = true}).starts_with("{\"phase\": 1, \"step\": 40,"));
+  QL_EXPECT_MESSAGE(ql::show_samples(f.path(), 41, 20), ql::argument_error,
+                    "steps with answers: 30, 40, 50, 60, 70, 80");
+  QL_EXPECT_MESSAGE(ql::show_samples(f.path(), 40, 3), ql::argument_error, "groups of that step with answers: 20");
+  QL_EXPECT_MESSAGE(ql::show_samples(f / "absent", 1, 1), ql::io::file_error, "no answers were logged");
+}
+
 TEST(Report, AnEmptyRunIsAPageToo) {
   const ql::test::folder f;
   f.write("metrics.jsonl", "");

@@ -12,10 +12,14 @@ verb detokenize_verb();
 verb render_verb();
 verb logprobs_verb();
 verb generate_verb();
+verb report_verb();
+verb compare_verb();
+verb sample_verb();
 
 std::span<verb (*const)()> verbs() {
   static constexpr verb (*list[])() = {
-      demo_verb, inspect_verb, convert_verb, tokenize_verb, detokenize_verb, render_verb, logprobs_verb, generate_verb,
+      demo_verb,     inspect_verb,  convert_verb, tokenize_verb, detokenize_verb, render_verb,
+      logprobs_verb, generate_verb, report_verb,  compare_verb,  sample_verb,
   };
   return list;
 }

@@ -7,7 +7,7 @@
 #include <ql/io/file.hpp>
 #include <ql/io/json.hpp>
 
-#include <cstddef>
+#include <cstdint>
 #include <string>
 
 namespace ql {
@@ -25,5 +25,19 @@ std::string render_report(const io::file_path& run);
 
 // Writes RUN/summary.json and RUN/report.html.
 void write_report(const io::file_path& run);
+
+// Two runs side by side: the settings that differ, whether their metrics are the same (but for times) and where they
+// part, accuracy by length, rewards, tokens, seconds. As a tree, and as a table for people.
+io::json::value compare_runs(const io::file_path& first, const io::file_path& second);
+std::string table_of_runs(const io::json::value& comparison);
+
+// The logged answers of one group of one step: question, answers, rule, judge, reward, advantage, why the group was
+// left out; with `tokens` each token with its id and log-prob. Throws argument_error, naming what there is, where the
+// group was not logged.
+struct sample_options {
+  bool tokens = false;
+  bool json = false;  // the lines of samples.jsonl as they are
+};
+std::string show_samples(const io::file_path& run, std::int64_t step, std::int64_t group, const sample_options& o = {});
 
 }  // namespace ql

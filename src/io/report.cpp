@@ -185,9 +185,10 @@ class page {
   };
   // A figure of metrics over steps, with the numbers behind it as a table.
   void lines(const std::string& title, const std::string& caption, const std::vector<curve>& wanted,
-             const std::string& unit = "", bool to_one = false, bool stacked = false) {
+             const std::string& unit = "", bool stacked = false, bool small = false) {
     svg::chart c;
-    c.title = title, c.unit = unit, c.to_one = to_one, c.stacked = stacked, c.bands = phase_bands();
+    c.title = title, c.unit = unit, c.stacked = stacked, c.bands = phase_bands();
+    if (small) c.width = 340, c.height = 190;
     std::vector<std::pair<std::string, int>> names;
     std::vector<points> tables;
     c.description = caption;
@@ -352,8 +353,7 @@ class page {
     lines("Reward and accuracy", "Mean reward after length shaping, and the share of answers with full score.",
           {{"reward_mean", "reward", 0}, {"accuracy", "accuracy", 2}});
     lines("Groups", "Only groups with right and wrong answers teach; the others are left out.",
-          {{"groups_wrong", "all wrong", 4}, {"groups_mixed", "both", 0}, {"groups_right", "all right", 2}}, "", false,
-          true);
+          {{"groups_wrong", "all wrong", 4}, {"groups_mixed", "both", 0}, {"groups_right", "all right", 2}}, "", true);
     lines("Entropy", "Nats per sampled token: a fall to zero means that nothing new is tried.",
           {{"entropy", "entropy", 3}});
     lines("Distance from the start", "KL divergence from the policy at the first RL step, where it was measured.",
@@ -376,7 +376,7 @@ class page {
             "At each change of phase the examples seen so far are scored, and hard ones are taken along.");
     add("<div class=\"charts small\">");
     lines("Pool", "Examples that a phase draws from, and those of earlier phases among them.",
-          {{"pool", "pool", 7, false}, {"retained", "retained", 1, false}});
+          {{"pool", "pool", 7, false}, {"retained", "retained", 1, false}}, "", false, true);
     for (const auto& p : summary_.at("phases").array()) {
       const tree* s = p.find("scoring");
       if (s == nullptr) continue;
