@@ -73,7 +73,7 @@ const byte_alphabet& alphabet() {
 
 vocabulary::vocabulary(bool bytes, std::size_t expected) : bytes_(bytes) {
   entries_.reserve(expected);
-  slots_.resize(std::bit_ceil(std::max<std::size_t>(16, 2 * expected)));
+  slots_.resize(std::bit_ceil(std::max<std::size_t>(16, expected + expected / 2)));
 }
 
 bool vocabulary::add(std::string_view text, token id) {
@@ -84,7 +84,7 @@ bool vocabulary::add(std::string_view text, token id) {
   if (plain) {
     if (!plain_.emplace(key, id).second) return false;
   } else {
-    if (2 * (count_ + 1) > slots_.size()) grow();
+    if (3 * (count_ + 1) > 2 * slots_.size()) grow();
     const auto h = static_cast<std::uint32_t>(hash_bytes(key));
     std::size_t i = h & (slots_.size() - 1);
     for (; slots_[i].id >= 0; i = (i + 1) & (slots_.size() - 1))
@@ -155,8 +155,12 @@ std::optional<std::string> bpe::add_merge(std::string_view left, std::string_vie
   const token r = part(right, right_);
   if (r < 0) return std::string(right);
   left_ += right_;
-  const token id = words_.find(left_);
+  // Vocabularies list merged tokens in the order of the merges: the next id is the likely one.
+  const token next = last_ + 1;
+  const bool likely = words_.contains(next) && !(words_.bytes() && words_.plain(next)) && words_.stored(next) == left_;
+  const token id = likely ? next : words_.find(left_);
   if (id < 0) return std::string(left).append(right);
+  last_ = id;
   if (cuts_) {
     for (auto p = left_.find(space_mark, 1); p != std::string::npos && cuts_; p = left_.find(space_mark, p + 1))
       cuts_ = p >= 3 && std::string_view(left_).substr(p - 3, 3) == space_mark;

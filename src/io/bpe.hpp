@@ -132,6 +132,7 @@ class bpe {
   std::vector<merge> byte_pairs_;
   bool cuts_ = false;
   std::string left_, right_;
+  token last_ = -2;  // that a merge made
   // Per token: whether its own text encodes to it. Found out when first needed.
   std::unique_ptr<std::atomic<std::uint8_t>[]> kind_;
 };
