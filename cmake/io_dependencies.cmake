@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-# What ql_io links: simdjson, PCRE2, utf8proc and zlib (and toml++, headers only), by name, so that an installed ql::io is relocatable.
+# What ql_io links: simdjson, PCRE2, utf8proc, zlib and libcurl (and toml++, headers only), by name, so that an installed
+# ql::io is relocatable.
 set(_ql_io_missing)
 foreach(entry IN ITEMS "simdjson;simdjson.h;libsimdjson-dev" "pcre2-8;pcre2.h;libpcre2-dev"
-                       "utf8proc;utf8proc.h;libutf8proc-dev" "z;zlib.h;zlib1g-dev")
+                       "utf8proc;utf8proc.h;libutf8proc-dev" "z;zlib.h;zlib1g-dev"
+                       "curl;curl/curl.h;libcurl4-openssl-dev")
   list(GET entry 0 library)
   list(GET entry 1 header)
   list(GET entry 2 package)

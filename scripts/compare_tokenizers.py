@@ -35,7 +35,7 @@ BATCH = 200
 def build_dump(folder):
     program = pathlib.Path(folder) / "tokenize_dump"
     sources = [ROOT / "tests/text/tokenize_dump.cpp", *sorted((ROOT / "src/io").glob("*.cpp"))]
-    libraries = ["-lsimdjson", "-lpcre2-8", "-lutf8proc", "-lz", "-pthread"]
+    libraries = ["-lsimdjson", "-lpcre2-8", "-lutf8proc", "-lz", "-lcurl", "-pthread"]
     subprocess.run(["g++", "-std=c++20", "-O2", f"-I{ROOT}/include", *map(str, sources), "-o", str(program), *libraries], check=True)
     return program
 

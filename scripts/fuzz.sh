@@ -31,7 +31,7 @@ done
 status=0
 for target in "${targets[@]}"; do
   "$compiler" "${flags[@]}" -fsanitize=fuzzer,$sanitizers "tests/fuzz/$target.fuzz.cpp" "${objects[@]}" \
-    -o "$work/$target" -lsimdjson -lpcre2-8 -lutf8proc -lz -pthread
+    -o "$work/$target" -lsimdjson -lpcre2-8 -lutf8proc -lz -lcurl -pthread
   mkdir -p "$work/found/$target"
   echo "fuzz: $target for $seconds s"
   "$work/$target" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -max_len=8192 -print_final_stats=1 \

@@ -5,7 +5,7 @@
 set -euo pipefail
 
 packages=(g++ cmake ninja-build libgtest-dev libgmock-dev libbenchmark-dev libeigen3-dev libboost-dev libfmt-dev
-          libsimdjson-dev libpcre2-dev libutf8proc-dev libtomlplusplus-dev zlib1g-dev libcli11-dev
+          libsimdjson-dev libpcre2-dev libutf8proc-dev libtomlplusplus-dev zlib1g-dev libcurl4-openssl-dev libcli11-dev
           python3 git ccache)
 case "${1:-}" in
   "") ;;

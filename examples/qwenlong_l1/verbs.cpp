@@ -15,11 +15,13 @@ verb generate_verb();
 verb report_verb();
 verb compare_verb();
 verb sample_verb();
+verb score_verb();
+verb judge_audit_verb();
 
 std::span<verb (*const)()> verbs() {
   static constexpr verb (*list[])() = {
-      demo_verb,     inspect_verb,  convert_verb, tokenize_verb, detokenize_verb, render_verb,
-      logprobs_verb, generate_verb, report_verb,  compare_verb,  sample_verb,
+      demo_verb,     inspect_verb, convert_verb, tokenize_verb, detokenize_verb, render_verb,      logprobs_verb,
+      generate_verb, report_verb,  compare_verb, sample_verb,   score_verb,      judge_audit_verb,
   };
   return list;
 }

@@ -20,7 +20,7 @@ MAY_INCLUDE = {
     "model": {"L0", "tensor"},
     "curriculum": {"L0"},
     "comm": {"L0", "tensor"},
-    "io": {"L0", "tensor"},
+    "io": {"L0", "tensor", "rl"},
     "text": {"L0", "io"},
     "data": {"L0", "tensor", "io", "text"},
     "backend/cpu": {"L0", "tensor", "rl", "model", "comm"},

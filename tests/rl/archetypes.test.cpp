@@ -47,7 +47,7 @@ TEST(Archetypes, AreEnoughForTheAlgorithms) {
   apply_loss(ctx, a::loss{}, b, a::aggregation{}, count(b), out, report);
   EXPECT_EQ(report.tokens, 2);
 
-  max_of best{a::reward{}, judged{a::judge{}, a::extractor{}}};
+  max_of best{a::reward{}, judged{a::judge{}, a::presenter{}}};
   EXPECT_EQ(best(graded_item{}), outcome{scored{0}});
   static_assert(reward<max_of<a::reward, a::reward>> && reward<first_of<a::reward, a::reward>>);
   const std::vector<double> score{1, 0};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <ql/rl/judge_gate.hpp>
+#include <ql/rl/judge.hpp>
 #include <ql/rl/verify_strict.hpp>
 
 #include <gtest/gtest.h>
@@ -232,6 +232,9 @@ TEST(Judge, VerdictIsTheLastBracketedToken) {
   EXPECT_EQ(last_verdict("so [[YES]] ... no: [[NO]]"), false);
   EXPECT_EQ(last_verdict("[[no]] but then [[yes]]"), true);
   EXPECT_EQ(last_verdict("YES"), std::nullopt);
+  EXPECT_EQ(last_verdict("[[YES]] or rather [[UNSURE]]"), std::nullopt);
+  EXPECT_EQ(last_verdict("[[ yes ]]"), true);
+  EXPECT_EQ(last_verdict("[[YES]] and [["), std::nullopt);
   EXPECT_TRUE(released_verdict("I say YES") && !released_verdict("yes"));
 }
 struct fixed_reward {
@@ -241,9 +244,9 @@ struct fixed_reward {
 struct counting_judge {
   int* calls;
   outcome answer;
-  outcome operator()(const graded_item&, std::string_view) const {
-    ++*calls;
-    return answer;
+  void operator()(std::span<const judge_query>, std::span<outcome> out) const {
+    *calls += static_cast<int>(out.size());
+    for (auto& o : out) o = answer;
   }
 };
 TEST(Judge, HybridNeverInventsAReward) {

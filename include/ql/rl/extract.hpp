@@ -11,8 +11,15 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace ql::rl {
+
+// An answer and its gold answers as a judge is shown them.
+struct presented {
+  std::string prediction;
+  std::vector<std::string> gold;
+};
 
 template <class E>
 concept answer_extractor = std::copyable<E> && requires(const E& e, std::string_view response) {

@@ -6,7 +6,6 @@
 
 #include <ql/rl/detail/text.hpp>
 #include <ql/rl/extract.hpp>
-#include <ql/rl/reward.hpp>
 
 #include <optional>
 #include <string>
@@ -95,7 +94,26 @@ inline gate judge_gate(std::string_view answer, std::size_t longest = 16384) {
                                              U"\x89E3\x7B54",
                                              U"\x304B\x3044\x305B\x3064",
                                              U"\x7B54\x6848",
-                                             U"\x89E3\x6790"};
+                                             U"\x89E3\x6790",
+                                             U"\x7B54\x3048",
+                                             U"\x56DE\x7B54",
+                                             U"\x7B54\x6848\x662F",
+                                             U"\x601D\x8003\x8FC7\x7A0B",
+                                             U"\x89E3\x9898\x8FC7\x7A0B",
+                                             U"\x8BA9\x6211\x4EEC\x4E00\x6B65\x6B65\x601D\x8003",
+                                             U"\x8BA9\x6211\x4EEC\x4E00\x6B65\x4E00\x6B65\x601D\x8003",
+                                             U"la",
+                                             U"el",
+                                             U"es",
+                                             U"die",
+                                             U"der",
+                                             U"das",
+                                             U"ist",
+                                             U"lautet",
+                                             U"vamos",
+                                             U"paso",
+                                             U"schritt",
+                                             U"f\xFCr"};
   const std::u32string text = detail::lower(detail::decode_utf8(answer));
   bool content = false;
   for (std::size_t i = 0; i < text.size() && !content;) {
@@ -114,37 +132,20 @@ inline gate judge_gate(std::string_view answer, std::size_t longest = 16384) {
   return content ? gate::open : gate::no_content;
 }
 
-// The last [[YES]] or [[NO]] of a judge's reply; nothing if there is none.
+// The last bracketed token of a judge's reply, [[YES]] or [[NO]] in any case; nothing if there is none, or if it says
+// something else.
+//   "[[YES]]? No: [[NO]]" is no; "[[YES]] or rather [[UNSURE]]" is nothing
 inline std::optional<bool> last_verdict(std::string_view reply) {
-  const auto yes = detail::rfind_any_case(reply, "[[yes]]"), no = detail::rfind_any_case(reply, "[[no]]");
-  if (yes == std::string_view::npos && no == std::string_view::npos) return std::nullopt;
-  if (no == std::string_view::npos) return true;
-  if (yes == std::string_view::npos) return false;
-  return yes > no;
+  const auto open = reply.rfind("[[");
+  if (open == std::string_view::npos) return std::nullopt;
+  const auto close = reply.find("]]", open + 2);
+  if (close == std::string_view::npos) return std::nullopt;
+  const auto token = detail::trim_ascii(reply.substr(open + 2, close - open - 2));
+  if (token.size() == 3 && detail::rfind_any_case(token, "yes") == 0) return true;
+  if (token.size() == 2 && detail::rfind_any_case(token, "no") == 0) return false;
+  return std::nullopt;
 }
 // The released reading: YES in capitals anywhere in the reply.
 inline bool released_verdict(std::string_view reply) { return reply.find("YES") != std::string_view::npos; }
-
-// A judge decides whether an answer means the same as a gold answer: `j(item, answer) -> outcome`.
-template <class J>
-concept answer_judge = std::move_constructible<J> && requires(J& j, const graded_item& item, std::string_view answer) {
-  { j(item, answer) } -> std::same_as<outcome>;
-};
-
-// A judge behind the gate as a reward: answers that do not pass are wrong without being shown.
-template <answer_judge Judge, answer_extractor Extract = after_think>
-struct judged {
-  Judge judge;
-  Extract extract{};
-  outcome operator()(const graded_item& item) {
-    const auto answer = extract(item.response);
-    if (!answer || judge_gate(*answer) != gate::open) return scored{0};
-    return judge(item, *answer);
-  }
-};
-template <class Judge, class Extract>
-judged(Judge, Extract) -> judged<Judge, Extract>;
-template <class Judge>
-judged(Judge) -> judged<Judge>;
 
 }  // namespace ql::rl

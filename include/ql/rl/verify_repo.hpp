@@ -8,6 +8,7 @@
 #include <ql/math.hpp>
 #include <ql/rl/detail/number.hpp>
 #include <ql/rl/detail/text.hpp>
+#include <ql/rl/extract.hpp>
 #include <ql/rl/reward.hpp>
 
 #include <bit>
@@ -214,6 +215,25 @@ struct rule_reward {
       }
     }
     return abstained{"repo rule: unknown kind of answer"};
+  }
+};
+
+// What the released code shows its judge: the parsed answers of the response and of the first gold sentence, or nothing
+// where one of them cannot be parsed. Multiple choice has no judge.
+struct present {
+  std::optional<presented> operator()(const graded_item& item) const {
+    if (item.gold.empty() || item.kind == answer_kind::choice) return std::nullopt;
+    const auto prediction = after_thinking(detail::decode_utf8(item.response));
+    if (!prediction) return std::nullopt;
+    const auto gold = detail::decode_utf8(item.gold[0]);
+    if (item.kind == answer_kind::numeric) {
+      const auto p = numeric_answer(*prediction), g = numeric_answer(gold);
+      if (!p || !g) return std::nullopt;
+      return presented{*p, {*g}};
+    }
+    const auto p = text_answer(*prediction), g = text_answer(gold);
+    if (!p || p->empty() || !g) return std::nullopt;
+    return presented{detail::encode_utf8(*p), {detail::encode_utf8(*g)}};
   }
 };
 

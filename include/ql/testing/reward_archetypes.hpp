@@ -4,10 +4,11 @@
 // For each concept of rewards the smallest type that models it, and types that miss it by one thing.
 
 #include <ql/rl/extract.hpp>
-#include <ql/rl/judge_gate.hpp>
+#include <ql/rl/judge.hpp>
 #include <ql/rl/reward.hpp>
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -30,11 +31,17 @@ struct extractor_without_no {
 static_assert(rl::answer_extractor<extractor> && !rl::answer_extractor<extractor_without_no>);
 
 struct judge {
-  rl::outcome operator()(const rl::graded_item&, std::string_view) { return rl::scored{}; }
+  void operator()(std::span<const rl::judge_query>, std::span<rl::outcome>) {}
 };
-struct judge_as_a_yes_or_no {
-  bool operator()(const rl::graded_item&, std::string_view) { return true; }
+struct judge_of_one_answer {  // could not be asked about a batch at once
+  rl::outcome operator()(const rl::judge_query&) { return rl::scored{}; }
 };
-static_assert(rl::answer_judge<judge> && !rl::answer_judge<judge_as_a_yes_or_no>);
+static_assert(rl::answer_judge<judge> && !rl::answer_judge<judge_of_one_answer>);
+
+struct presenter {
+  std::optional<rl::presented> operator()(const rl::graded_item&) const { return {}; }
+};
+static_assert(rl::answer_presenter<presenter> && !rl::answer_presenter<extractor>);
+static_assert(rl::reward<rl::judged<judge, presenter>> && rl::batch_reward<rl::hybrid<reward, judge, presenter>>);
 
 }  // namespace ql::testing::archetypes
