@@ -2,13 +2,10 @@
 #include <ql/data/document_qa.hpp>
 #include <ql/data/generator.hpp>
 #include <ql/io/json.hpp>
-#include <ql/text/chat_template.hpp>
-#include <ql/text/tokenizer.hpp>
 
 #include "io/folder.hpp"
 #include "support/data.hpp"
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <set>
@@ -16,11 +13,8 @@
 namespace {
 
 using namespace ql::data;
-using ql::argument_error;
-using ql::token;
 using ql::io::format_error;
-using testing::ElementsAre;
-using testing::HasSubstr;
+using strings = std::vector<std::string>;
 
 constexpr const char* chat_row =
     R"x({"data_source": "musique_0_20000", "ability": "doc-qa", "prompt": [{"role": "user", "content": )x"
@@ -37,7 +31,7 @@ TEST(DocumentQa, ReadsTheSchemaOfItsOwn) {
   EXPECT_EQ(e.source, "hotpotqa");
   EXPECT_EQ(e.context, "text");
   EXPECT_EQ(e.question, "Who?");
-  EXPECT_THAT(e.answers, ElementsAre("x", "y"));
+  EXPECT_EQ(e.answers, (strings{"x", "y"}));
   EXPECT_EQ(e.reasoning, "because");
   EXPECT_EQ(e.meta, "{\"hops\": 2}");
   EXPECT_TRUE(e.messages.empty() && e.gold_sentence.empty());
@@ -49,7 +43,7 @@ TEST(DocumentQa, ReadsTheSchemaOfDocQaRl) {
   EXPECT_EQ(e.source, "musique_0_20000");
   EXPECT_EQ(e.context, "A </text> B\nFormat your response as follows: no");
   EXPECT_EQ(e.question, "Who is it?");
-  EXPECT_THAT(e.answers, ElementsAre("Steve Jobs"));
+  EXPECT_EQ(e.answers, (strings{"Steve Jobs"}));
   EXPECT_EQ(e.gold_sentence, "Therefore, the answer is Steve Jobs.");
   ASSERT_EQ(e.messages.size(), 1u);
   EXPECT_EQ(e.messages[0].role, "user");
@@ -72,23 +66,30 @@ TEST(DocumentQa, SaysWhatIsWrongWithARow) {
   const auto why = [](const char* row) {
     return ql::test::message_of<format_error>([&] { (void)parse_example(row); });
   };
-  EXPECT_THAT(why("{"), HasSubstr("not valid JSON"));
-  EXPECT_THAT(why("[]"), HasSubstr("expected an object, got array"));
-  EXPECT_THAT(why(R"({"question": "q", "answers": ["a"]})"), HasSubstr("\"context\" is missing"));
-  EXPECT_THAT(why(R"({"context": "c", "answers": ["a"]})"), HasSubstr("\"question\" is missing"));
-  EXPECT_THAT(why(R"({"context": "c", "question": " ", "answers": ["a"]})"), HasSubstr("\"question\" is empty"));
-  EXPECT_THAT(why(R"({"context": "c", "question": "q"})"), HasSubstr("\"answers\" is missing"));
-  EXPECT_THAT(why(R"({"context": "c", "question": "q", "answers": []})"), HasSubstr("\"answers\" is empty"));
-  EXPECT_THAT(why(R"({"context": "c", "question": "q", "answers": ["\n"]})"), HasSubstr("\"answers\" is empty"));
-  EXPECT_THAT(why(R"({"context": "c", "question": "q", "answers": "a"})"), HasSubstr("expected an array, got string"));
-  EXPECT_THAT(why(R"({"context": "c", "question": "q", "answers": [1]})"), HasSubstr("expected a text, got integer"));
-  EXPECT_THAT(why(R"({"reward_model": {}})"), HasSubstr("\"data_source\" is missing"));
-  EXPECT_THAT(why(R"({"reward_model": {}, "data_source": "s", "prompt": []})"), HasSubstr("no message of the user"));
-  EXPECT_THAT(why(R"({"reward_model": {}, "data_source": "s", "prompt": [{"role": "user", "content": "hi"}]})"),
-              HasSubstr("must hold <text>, </text>"));
+  EXPECT_PRED_FORMAT2(testing::IsSubstring, "not valid JSON", why("{"));
+  EXPECT_PRED_FORMAT2(testing::IsSubstring, "expected an object, got array", why("[]"));
+  EXPECT_PRED_FORMAT2(testing::IsSubstring, "\"context\" is missing", why(R"({"question": "q", "answers": ["a"]})"));
+  EXPECT_PRED_FORMAT2(testing::IsSubstring, "\"question\" is missing", why(R"({"context": "c", "answers": ["a"]})"));
+  EXPECT_PRED_FORMAT2(testing::IsSubstring, "\"question\" is empty",
+                      why(R"({"context": "c", "question": " ", "answers": ["a"]})"));
+  EXPECT_PRED_FORMAT2(testing::IsSubstring, "\"answers\" is missing", why(R"({"context": "c", "question": "q"})"));
+  EXPECT_PRED_FORMAT2(testing::IsSubstring, "\"answers\" is empty",
+                      why(R"({"context": "c", "question": "q", "answers": []})"));
+  EXPECT_PRED_FORMAT2(testing::IsSubstring, "\"answers\" is empty",
+                      why(R"({"context": "c", "question": "q", "answers": ["\n"]})"));
+  EXPECT_PRED_FORMAT2(testing::IsSubstring, "expected an array, got string",
+                      why(R"({"context": "c", "question": "q", "answers": "a"})"));
+  EXPECT_PRED_FORMAT2(testing::IsSubstring, "expected a text, got integer",
+                      why(R"({"context": "c", "question": "q", "answers": [1]})"));
+  EXPECT_PRED_FORMAT2(testing::IsSubstring, "\"data_source\" is missing", why(R"({"reward_model": {}})"));
+  EXPECT_PRED_FORMAT2(testing::IsSubstring, "no message of the user",
+                      why(R"({"reward_model": {}, "data_source": "s", "prompt": []})"));
+  EXPECT_PRED_FORMAT2(
+      testing::IsSubstring, "must hold <text>, </text>",
+      why(R"({"reward_model": {}, "data_source": "s", "prompt": [{"role": "user", "content": "hi"}]})"));
   std::string no_gold = chat_row;
   no_gold.replace(no_gold.find("Therefore, the answer is Steve Jobs."), 36, "Therefore, the answer is .");
-  EXPECT_THAT(why(no_gold.c_str()), HasSubstr("\"ground_truth\" is empty"));
+  EXPECT_PRED_FORMAT2(testing::IsSubstring, "\"ground_truth\" is empty", why(no_gold.c_str()));
 }
 
 std::string row(const std::string& id, const std::string& question) {
@@ -105,7 +106,7 @@ TEST(DocumentQa, CountsAndNamesBadRows) {
   EXPECT_EQ(set.examples.size(), 149u);
   EXPECT_EQ(set.report.rows, 150);
   EXPECT_EQ(set.report.bad, 1);
-  EXPECT_THAT(set.report.first_bad, ElementsAre(path.string() + ":71: \"context\" is missing"));
+  EXPECT_EQ(set.report.first_bad, (strings{path.string() + ":71: \"context\" is missing"}));
   // At 1 % it ends.
   const auto bad = f.write("bad.jsonl", rows.substr(0, rows.find('\n', rows.find("{}")) + 1) + "nonsense\n");
   QL_EXPECT_MESSAGE(read_examples(bad), format_error, "2 of 72 rows are bad");
@@ -115,7 +116,7 @@ TEST(DocumentQa, CountsAndNamesBadRows) {
   std::string many;
   for (int i = 0; i < 100'000; ++i) many += "{}\n";
   const auto why = ql::test::message_of<format_error>([&] { (void)read_examples(f.write("many", many)); });
-  EXPECT_THAT(why, HasSubstr("100000 of 100000 rows are bad"));
+  EXPECT_PRED_FORMAT2(testing::IsSubstring, "100000 of 100000 rows are bad", why);
   EXPECT_LT(why.size(), 3000u);
   QL_EXPECT_MESSAGE(read_examples(f.write("empty", "\n\n")), format_error, "holds no row");
   QL_EXPECT_MESSAGE(read_examples(f / "absent"), ql::io::file_error, "cannot open");
@@ -130,13 +131,14 @@ TEST(DocumentQa, NamesDuplicates) {
   const auto set = read_examples({one.string(), two.string()});
   std::vector<std::string> ids;
   for (const auto& e : set.examples) ids.push_back(e.id);
-  EXPECT_THAT(ids, ElementsAre("a", "b", "a#4", "a#2", "c", "row-4"));
+  EXPECT_EQ(ids, (strings{"a", "b", "a#4", "a#2", "c", "row-4"}));
   EXPECT_EQ(set.report.duplicates, 2);
   EXPECT_EQ(set.report.renamed, 2);
-  EXPECT_THAT(set.report.first_duplicates[0], HasSubstr("one:3: the row of id \"a\" occurs again: left out"));
-  EXPECT_THAT(set.report.first_duplicates[1],
-              HasSubstr("one:4: another row has the id \"a\": this one is now \"a#4\""));
-  EXPECT_THAT(set.report.first_duplicates[2], HasSubstr("two:1: the row of id \"b\" occurs again"));
+  EXPECT_PRED_FORMAT2(testing::IsSubstring, "one:3: the row of id \"a\" occurs again: left out",
+                      set.report.first_duplicates[0]);
+  EXPECT_PRED_FORMAT2(testing::IsSubstring, "one:4: another row has the id \"a\": this one is now \"a#4\"",
+                      set.report.first_duplicates[1]);
+  EXPECT_PRED_FORMAT2(testing::IsSubstring, "two:1: the row of id \"b\" occurs again", set.report.first_duplicates[2]);
   std::string thousand;
   for (int i = 0; i < 3000; ++i) thousand += row(std::to_string(i % 1000), "q");
   const auto third = read_examples(f.write("three", thousand));
@@ -211,131 +213,10 @@ TEST(DocumentQa, GeneratedQuestionsAreExamples) {
     EXPECT_EQ(meta.at("type").string(), name_of(q.kind));
     EXPECT_EQ(meta.at("evidence").array().size(), q.evidence.size());
     for (const auto& s : meta.at("evidence").array()) {
-      EXPECT_THAT(e.context, HasSubstr(s.string()));
-      EXPECT_THAT(e.reasoning, HasSubstr(s.string()));
+      EXPECT_PRED_FORMAT2(testing::IsSubstring, s.string(), e.context);
+      EXPECT_PRED_FORMAT2(testing::IsSubstring, s.string(), e.reasoning);
     }
   }
-}
-
-TEST(PromptTemplate, HoldsContextAndQuestion) {
-  const auto t = prompt_template::qwenlong_l1();
-  EXPECT_EQ(t.render(" A {question} doc.\n", "\nWho {context}? "),
-            "Please read the following text and answer the question below.\n\n<text>\nA {question} doc.\n</text>\n\n"
-            "Who {context}?\n\nFormat your response as follows: \"Therefore, the answer is (insert answer here)\".");
-  EXPECT_THAT(prompt_template::qwenlong_l1_choice().text(),
-              HasSubstr("\"The correct answer is (insert answer here)\"."));
-  EXPECT_EQ(prompt_template("{question}|{context}!").render("c", "q"), "q|c!");
-  QL_EXPECT_MESSAGE(prompt_template("{context}"), argument_error, "{question} exactly once, got 0 times");
-  QL_EXPECT_MESSAGE(prompt_template("{question}"), argument_error, "{context} exactly once, got 0 times");
-  QL_EXPECT_MESSAGE(prompt_template("{context}{question}{question}"), argument_error, "got 2 times");
-}
-
-qa_example example(const std::string& context, const std::string& question) {
-  qa_example e;
-  e.id = "e";
-  e.context = context;
-  e.question = question;
-  e.answers = {"x"};
-  return e;
-}
-
-TEST(PromptTemplate, RendersTheChatTemplate) {
-  const auto t = prompt_template::qwenlong_l1();
-  const auto e = example("doc", "Who?");
-  EXPECT_EQ(render_prompt(e, t).text, t.render("doc", "Who?"));
-  const ql::text::chat_template chat("{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<think>");
-  const auto p = render_prompt(e, t, &chat);
-  EXPECT_EQ(p.text, "<user>" + t.render("doc", "Who?") + "<think>");
-  EXPECT_TRUE(p.opens_thinking);
-  const ql::text::chat_template deaf("{% for m in messages %}{{ m.role }}{% endfor %}");
-  QL_EXPECT_MESSAGE(render_prompt(e, t, &deaf), argument_error, "prompt of \"e\": the question is not in it: \"Who?\"");
-}
-
-TEST(Truncation, KeepsBothEnds) {
-  EXPECT_EQ(truncate_middle(std::vector<token>{1, 2, 3, 4, 5}, 2), (std::vector<token>{1, 5}));
-  EXPECT_EQ(truncate_middle(std::vector<token>{1, 2, 3, 4, 5}, 3), (std::vector<token>{1, 4, 5}));
-  EXPECT_EQ(truncate_middle(std::vector<token>{1, 2, 3}, 3), (std::vector<token>{1, 2, 3}));
-  EXPECT_EQ(truncate_middle(std::vector<token>{1, 2, 3}, 0), (std::vector<token>{}));
-  std::vector<token> ids(150'000);
-  for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<token>(i);
-  const auto cut = truncate_middle(ids, 120'000);
-  ASSERT_EQ(cut.size(), 120'000u);
-  EXPECT_EQ(cut[59'999], 59'999);
-  EXPECT_EQ(cut[60'000], 90'000);
-  EXPECT_EQ(cut.back(), 149'999);
-}
-
-// Words are tokens: lengths can be counted by eye.
-ql::text::tokenizer words() {
-  return ql::text::tokenizer::from_json(
-      R"({"pre_tokenizer": {"type": "WhitespaceSplit"}, "added_tokens": [],
-          "model": {"type": "WordLevel", "unk_token": "?", "vocab": {"?": 0, "a": 1, "b": 2, "who": 3, "end": 4}}})");
-}
-
-TEST(Lengths, AreFiltered) {
-  const prompt_template t("{context} {question} end");
-  const std::vector<qa_example> set{example("a", "who"), example("a b", "who"), example("a b a b", "who"),
-                                    example("a a b b b b", "who")};
-  const auto at = [](const prompt_set& s) {
-    std::vector<std::size_t> out;
-    for (const auto& p : s.prompts) out.push_back(p.example);
-    return out;
-  };
-  const auto all = tokenize(set, t, nullptr, words(), {}, 1);
-  EXPECT_THAT(at(all), ElementsAre(0, 1, 2, 3));
-  EXPECT_THAT(all.prompts[1].ids, ElementsAre(1, 2, 3, 4));
-  EXPECT_EQ(all.prompts[3].length, 8);
-  // 3 < |prompt| <= 6: of 3, 4, 6 and 8 tokens
-  const auto some = tokenize(set, t, nullptr, words(), {.longer_than = 3, .at_most = 6}, 1);
-  EXPECT_THAT(at(some), ElementsAre(1, 2));
-  EXPECT_EQ(some.too_short, 1);
-  EXPECT_EQ(some.too_long, 1);
-  const auto cut = tokenize(set, t, nullptr, words(),
-                            {.longer_than = 3, .at_most = 6, .too_long = length_limits::excess::truncate}, 1);
-  EXPECT_THAT(at(cut), ElementsAre(1, 2, 3));
-  EXPECT_THAT(cut.prompts[2].ids, ElementsAre(1, 1, 2, 2, 3, 4));  // a a b ... b who end: first and last three
-  EXPECT_EQ(cut.prompts[2].length, 8);
-  EXPECT_EQ(cut.truncated, 1);
-  const prompt_template in_the_middle("{context} {question} end end end end");
-  QL_EXPECT_MESSAGE(tokenize(set, in_the_middle, nullptr, words(),
-                             {.longer_than = 3, .at_most = 6, .too_long = length_limits::excess::truncate}, 1),
-                    argument_error, "truncation swallows it");
-  QL_EXPECT_MESSAGE(tokenize(set, t, nullptr, words(), {.longer_than = 8, .at_most = 9}, 1), argument_error,
-                    "got 4 of 3 to 8 tokens");
-  QL_EXPECT_MESSAGE(tokenize({}, t, nullptr, words(), {}, 1), argument_error, "no example at all");
-  QL_EXPECT_MESSAGE(tokenize(set, t, nullptr, words(), {.longer_than = 8, .at_most = 8}, 1), argument_error,
-                    "got 8, 8");
-}
-
-// A document does not end its turn by writing the name of a special token.
-TEST(Lengths, DocumentsHoldNoSpecialTokens) {
-  const auto t = ql::text::tokenizer::from_json(
-      R"({"pre_tokenizer": {"type": "WhitespaceSplit"},
-          "added_tokens": [{"id": 5, "content": "<end>", "special": true}, {"id": 6, "content": "<plain>"}],
-          "model": {"type": "WordLevel", "unk_token": "?", "vocab": {"?": 0, "a": 1, "b": 2, "who": 3, "x": 4}}})");
-  const ql::text::chat_template chat("{% for m in messages %}<end> {{ m.content }} <end> x{% endfor %}");
-  const prompt_template form("{context} b {question}");
-  const std::vector<qa_example> set{example("a", "who"), example("a <end> <plain> a", "who"), example("a", "who <end>"),
-                                    example("who", "who")};
-  const auto safe = tokenize(set, form, &chat, t, {}, 1);
-  EXPECT_EQ(safe.disarmed, 2);
-  EXPECT_THAT(safe.prompts[0].ids, ElementsAre(5, 1, 2, 3, 5, 4));
-  EXPECT_THAT(safe.prompts[1].ids, ElementsAre(5, 1, 0, 6, 1, 2, 3, 5, 4));
-  EXPECT_THAT(safe.prompts[2].ids, ElementsAre(5, 1, 2, 3, 0, 5, 4));
-  EXPECT_THAT(safe.prompts[3].ids, ElementsAre(5, 3, 2, 3, 5, 4));
-  const auto as_released = tokenize(set, form, &chat, t, {}, 1, special_names::tokens);
-  EXPECT_EQ(as_released.disarmed, 0);
-  EXPECT_THAT(as_released.prompts[1].ids, ElementsAre(5, 1, 5, 6, 1, 2, 3, 5, 4));
-  // A row's own messages are no better.
-  auto own = set[1];
-  own.messages = {{"user", "a <end> b who"}};
-  const auto messages = tokenize(std::vector{own}, form, &chat, t, {}, 1);
-  EXPECT_THAT(messages.prompts[0].ids, ElementsAre(5, 1, 0, 2, 3, 5, 4));
-  // Cut in the middle, where taking one name out makes another.
-  const std::vector<qa_example> sly{example("<e<end>nd> a a a a a", "who")};
-  const auto cut = tokenize(sly, form, &chat, t, {.at_most = 6, .too_long = length_limits::excess::truncate}, 1);
-  EXPECT_EQ(cut.truncated, 1);
-  EXPECT_EQ(std::count(cut.prompts[0].ids.begin(), cut.prompts[0].ids.end(), 5), 2);
 }
 
 }  // namespace
