@@ -27,13 +27,13 @@ inline demo_settings default_demo() {
   const auto phase = [&](const char* name, std::int64_t above, std::int64_t up_to, std::int64_t steps) {
     curriculum::phase p;
     p.name = name, p.lo_exclusive = above, p.hi_inclusive = up_to, p.max_response_tokens = 28;
-    p.steps = steps, p.batch = 16;
+    p.steps = steps, p.batch = 32;
     r.phases.push_back(p);
   };
   phase("up to 256 tokens", 128, 256, 40);
   phase("up to 512 tokens", 256, 512, 60);
   phase("up to 1024 tokens", 512, 1024, 60);
-  r.train_groups = 64, r.updates_per_batch = 1, r.refill_rounds = 1;
+  r.train_groups = 128, r.updates_per_batch = 1, r.refill_rounds = 1;
   r.overlong = 0, r.temperature = 1, r.top_p = 1;
   r.aggregation = aggregation_kind::token_mean, r.advantage_eps = 1e-4;
   r.learning_rate = 2e-4, r.beta2 = 0.95, r.weight_decay = 0, r.warm_up_steps = 5;
