@@ -4,7 +4,7 @@
 #include <ql/eval/statistics.hpp>
 #include <ql/io/run_directory.hpp>
 #include <ql/io/safetensors.hpp>
-// REPORT #include <ql/report.hpp>
+#include <ql/report.hpp>
 #include <ql/rl_run.hpp>
 
 #include <sys/resource.h>
@@ -112,7 +112,7 @@ class demo {
     }
     tell(run_finished{.reason = complete ? "finished" : "interrupted", .step = last_step_, .seconds = whole.lap()});
     if (complete) {
-      // REPORT write_report(directory_.path());
+      write_report(directory_.path());
       std::fprintf(stderr, "report: %s\npolicy: %s (an ordinary Hugging Face folder)\n",
                    (directory_ / "report.html").c_str(), (directory_ / "policy").c_str());
     }
