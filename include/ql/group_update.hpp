@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -68,13 +69,34 @@ void score_tree(typename Policy::context_type& ctx, Policy& policy, const token_
   for (const auto range : plan.split(micro_batch_tokens)) policy.score(ctx, tree, plan, range, o, out);
 }
 
-// The update of `loss` under `how` on a training tree. `old` are the log-probs ratios are taken against; empty: the
-// recorded ones (exact policies). `reference` scores for losses that read the reference's log-probs.
+// A loss under an aggregation, opened once a call: so that a choice of either is compiled once, not with all of an
+// update around it.
+template <class A>
+struct group_loss {
+  bool reads_reference = false, reads_entropy = false, split_invariant = true;
+  std::function<void(const rl::token_batch<A>&, const rl::batch_counts& whole, const rl::loss_gradient<A>&,
+                     rl::loss_report&)>
+      apply;
+};
+
+template <class A, class Context, class Loss, class Aggregation>
+group_loss<A> make_group_loss(Context& ctx, const Loss& loss, const Aggregation& how) {
+  return {rl::has(Loss::reads, rl::input::ref), rl::has(Loss::reads, rl::input::entropy), Aggregation::split_invariant,
+          [&ctx, loss, how](const rl::token_batch<A>& batch, const rl::batch_counts& whole,
+                            const rl::loss_gradient<A>& gradient, rl::loss_report& report) {
+            auto part = how;
+            if constexpr (requires { part.micro; }) part.micro = rl::count(batch);
+            rl::apply_loss(ctx, loss, batch, part, whole, gradient, report);
+          }};
+}
+
+// The update of a loss on a training tree. `old` are the log-probs ratios are taken against; empty: the recorded ones
+// (exact policies). `reference` scores for losses that read the reference's log-probs.
 // The gradient's bits depend on the data, not on micro_batch_tokens or threads.
-template <class Policy, class Loss, class Aggregation, class Optimizer>
+template <class Policy, class Optimizer>
 group_update_report update_on_groups(typename Policy::context_type& ctx, Policy& policy,
                                      const training_tree<typename Policy::value_type>& t, const distribution& d,
-                                     const Loss& loss, const Aggregation& how, const Optimizer& optimizer,
+                                     const group_loss<typename Policy::value_type>& loss, const Optimizer& optimizer,
                                      policy_optimizer_state<Policy, Optimizer>& state, double lr,
                                      const group_update_options& o = {},
                                      std::span<const typename Policy::value_type> old = {},
@@ -87,13 +109,12 @@ group_update_report update_on_groups(typename Policy::context_type& ctx, Policy&
   detail::expects(t.loss_tokens > 0, "update_on_groups", "groups", "at least one answer with a token", "none");
   const frozen_support* support = t.support.empty() ? nullptr : &t.support;
   std::vector<A> logp(n, A(0)), entropy(n, A(0)), dlogp(n, A(0)), dentropy(n, A(0)), ref;
-  if constexpr (rl::has(Loss::reads, rl::input::ref)) {
+  if (loss.reads_reference) {
     detail::expects(reference != nullptr, "update_on_groups", "reference",
                     "a reference policy, since the loss reads its log-probs", "none");
     ref.assign(n, A(0));
     score_tree(ctx, *reference, t.tree, d, support, o.micro_batch_tokens, {ref, {}});
   }
-  constexpr bool through_entropy = rl::has(Loss::reads, rl::input::entropy);
   rl::token_batch<A> batch;
   batch.offsets = t.offsets;
   batch.prompts = t.prompts;
@@ -121,9 +142,7 @@ group_update_report update_on_groups(typename Policy::context_type& ctx, Policy&
     auto tape = policy.score(ctx, t.tree, plan, range, scoring, {logp, entropy});
     const auto mask = detail::mask_of(t.tree, t.mask, plan, range);
     batch.mask = mask;
-    auto part = how;
-    if constexpr (requires { part.micro; }) part.micro = rl::count(batch);
-    rl::apply_loss(ctx, loss, batch, part, whole, gradient, in_parts);
+    loss.apply(batch, whole, gradient, in_parts);
     for (std::size_t s = 0; s + 1 < t.offsets.size(); ++s) {
       if (t.advantage[s] == A(0)) continue;
       for (auto i = static_cast<std::size_t>(t.offsets[s]); i < static_cast<std::size_t>(t.offsets[s + 1]); ++i) {
@@ -132,15 +151,15 @@ group_update_report update_on_groups(typename Policy::context_type& ctx, Policy&
         without_gradient += dlogp[i] == A(0) ? 1 : 0;
       }
     }
-    policy.backward(ctx, tape, {dlogp, through_entropy ? std::span<const A>(dentropy) : std::span<const A>{}});
+    policy.backward(ctx, tape, {dlogp, loss.reads_entropy ? std::span<const A>(dentropy) : std::span<const A>{}});
   }
   policy.finish_gradients(ctx);
   r.loss = in_parts.value;
-  if (ranges.size() > 1 && Aggregation::split_invariant) {  // one order of summation, however the batch was cut
+  if (ranges.size() > 1 && loss.split_invariant) {  // one order of summation, however the batch was cut
     rl::loss_report once;
     std::vector<A> unused(n), unused_too(n);
     batch.mask = t.mask;
-    rl::apply_loss(ctx, loss, batch, how, whole, {unused, unused_too}, once);
+    loss.apply(batch, whole, {unused, unused_too}, once);
     r.loss = once.value;
   }
   double entropies = 0, kl = 0;
@@ -166,6 +185,19 @@ group_update_report update_on_groups(typename Policy::context_type& ctx, Policy&
   }
   r.step = update_policy(ctx, policy, optimizer, state, lr, o.max_norm);
   return r;
+}
+
+// The same for a loss under an aggregation.
+template <class Policy, class Loss, class Aggregation, class Optimizer>
+group_update_report update_on_groups(typename Policy::context_type& ctx, Policy& policy,
+                                     const training_tree<typename Policy::value_type>& t, const distribution& d,
+                                     const Loss& loss, const Aggregation& how, const Optimizer& optimizer,
+                                     policy_optimizer_state<Policy, Optimizer>& state, double lr,
+                                     const group_update_options& o = {},
+                                     std::span<const typename Policy::value_type> old = {},
+                                     Policy* reference = nullptr) {
+  return update_on_groups(ctx, policy, t, d, make_group_loss<typename Policy::value_type>(ctx, loss, how), optimizer,
+                          state, lr, o, old, reference);
 }
 
 }  // namespace ql

@@ -500,17 +500,16 @@ class rl_trainer {
       group_update_options o;
       o.max_norm = options_.max_norm, o.micro_batch_tokens = options_.micro_batch_tokens, o.keep = options_.keep;
       o.compare = exact && m.updates == 0 && m.compared == 0 && carried_none(groups);
-      const auto report = visit_choice(recipe_[slot::loss], [&](const auto& loss) {
-        using loss_type = std::remove_cvref_t<decltype(loss)>;
-        static_assert(
-            exact || rl::has(loss_type::reads, rl::input::rollout),
-            "ql: this policy's log-probs while sampling are not those of its training forward: its loss needs "
-            "an importance correction (rl::corrected)");
-        return visit_choice(recipe_[slot::aggregation], [&](const auto& how) {
-          return update_on_groups(*ctx_, *policy_, t, d, loss, how, recipe_[slot::optimizer], optimizer_, rate, o,
-                                  exact ? std::span<const A>{} : std::span<const A>(old[i]), reference_);
-        });
+      const auto loss = visit_choice(recipe_[slot::loss], [&](const auto& l) {
+        using loss_type = std::remove_cvref_t<decltype(l)>;
+        static_assert(exact || rl::has(loss_type::reads, rl::input::rollout),
+                      "ql: this policy's log-probs while sampling are not those of its training forward: its loss "
+                      "needs an importance correction (rl::corrected)");
+        return visit_choice(recipe_[slot::aggregation],
+                            [&](const auto& how) { return make_group_loss<A>(*ctx_, l, how); });
       });
+      const auto report = update_on_groups(*ctx_, *policy_, t, d, loss, recipe_[slot::optimizer], optimizer_, rate, o,
+                                           exact ? std::span<const A>{} : std::span<const A>(old[i]), reference_);
       detail::expects<numeric_error>(report.step.finite, "rl_trainer", "gradient",
                                      "finite values in step " + std::to_string(state_.step + 1),
                                      "NaN or infinity; the weights are those before this update");

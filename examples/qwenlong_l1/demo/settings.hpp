@@ -12,11 +12,11 @@ struct demo_settings {
   std::uint64_t seed = 1;
   tiny::drill_options drill;
   tiny::warm_up_options warm_up;
-  double yarn = 4;                     // stretches the rotary embedding for RL; 1: as warm-up left it
-  std::int64_t documents = 512;        // of each phase, four questions each
-  std::int64_t held_out = 256;         // of each length, four questions each
-  std::int64_t judge = 1;              // 1: the equivalence judge is asked where the rule says no
-  std::int64_t shuffle_rewards = 0;    // 1: a control, rewards are dealt to other answers of the batch
+  double yarn = 4;                   // stretches the rotary embedding for RL; 1: as warm-up left it
+  std::int64_t documents = 512;      // of each phase, four questions each
+  std::int64_t held_out = 256;       // of each length, four questions each
+  std::int64_t judge = 1;            // 1: the equivalence judge is asked where the rule says no
+  std::int64_t shuffle_rewards = 0;  // 1: a control, rewards are dealt to other answers of the batch
   rl_settings rl;
 };
 
