@@ -2,6 +2,7 @@
 // qwenlong-l1: the reference recipe of QwenLong-L1 and its tools, over ql's parts. docs/tool.md shows every verb.
 #include <ql/error.hpp>
 #include <ql/io/error.hpp>
+#include <ql/io/run_directory.hpp>
 #include <ql/text/chat_template.hpp>
 #include <ql/version.hpp>
 
@@ -32,6 +33,7 @@ int exit_code(const ql::error& e) {
                      dynamic_cast<const ql::shape_error*>(&e) != nullptr ||
                      dynamic_cast<const ql::io::format_error*>(&e) != nullptr ||
                      dynamic_cast<const ql::io::file_error*>(&e) != nullptr ||
+                     dynamic_cast<const ql::io::recipe_error*>(&e) != nullptr ||
                      dynamic_cast<const ql::text::template_error*>(&e) != nullptr;
   return input ? 2 : 1;
 }
