@@ -281,8 +281,11 @@ class page {
       tile(shown(tail[r.size() - 1 - back].second), "mean reward of the last steps");
     }
     const auto& tokens = summary_.at("tokens");
-    tile(shown(number_or(tokens, "generated")),
-         "tokens sampled, " + shown(number_or(tokens, "trained")) + " trained on");
+    if (number_or(tokens, "generated") > 0)
+      tile(shown(number_or(tokens, "generated")),
+           "tokens sampled, " + shown(number_or(tokens, "trained")) + " trained on");
+    else
+      tile(shown(number_or(tokens, "trained")), "tokens trained on");
     if (number_or(seconds, "steps") > 0)
       tile(shown((number_or(tokens, "generated") + number_or(tokens, "trained")) / number_or(seconds, "steps")),
            "tokens a second in steps");

@@ -42,7 +42,6 @@ tree phase_summary(const run_files& run, std::int64_t phase) {
     if (integer_or(r, "phase") != phase) continue;
     last = integer_or(r, "step");
     if (first < 0) first = last;
-    ++steps;
     const auto* s = r.find("skipped");
     skipped += s != nullptr && s->is_boolean() && s->boolean();
     generated += integer_or(r, "tokens_generated"), trained += integer_or(r, "tokens_trained");
@@ -55,6 +54,9 @@ tree phase_summary(const run_files& run, std::int64_t phase) {
   tree::object_type o{{"phase", phase}, {"stage", stage}};
   for (const auto& e : run.events)
     if (text_or(e, "event") == "phase_started" && integer_or(e, "phase") == phase) {
+      // A row may stand for several steps: a phase begins after the steps that were done before.
+      if (const auto before = integer_or(e, "step", -1); first >= 0 && before >= 0 && before < first)
+        first = before + 1;
       o = {{"phase", phase},
            {"stage", text_or(e, "stage", stage)},
            {"name", text_or(e, "name")},
@@ -62,6 +64,8 @@ tree phase_summary(const run_files& run, std::int64_t phase) {
            {"pool", integer_or(e, "pool")},
            {"retained", integer_or(e, "retained")}};
     }
+  if (first >= 0 && last >= first && first > -(std::int64_t{1} << 62) && last < std::int64_t{1} << 62)
+    steps = last - first + 1;
   const auto mean = [](auto from, auto to) {
     double sum = 0;
     for (auto x = from; x != to; ++x) sum += *x;
@@ -113,7 +117,9 @@ tree summarise(const io::file_path& directory) {
   s.emplace_back("state", reason);
   s.emplace_back("starts", starts);
   if (!run.recipe.is_null()) s.emplace_back("recipe", io::hash(json::dump(run.recipe, {.compact = true})).text());
-  s.emplace_back("steps", static_cast<std::int64_t>(run.steps.size()));
+  std::int64_t steps = 0;
+  for (const auto& r : run.steps) steps = std::max(steps, integer_or(r, "step"));
+  s.emplace_back("steps", steps);
 
   std::vector<std::int64_t> phases;
   for (const auto* rows : {&run.events, &run.steps})

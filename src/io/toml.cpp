@@ -22,6 +22,45 @@ constexpr int most_levels = 32;
                      std::string(what));
 }
 
+// What TOML forbids and the library tells apart by assertions and unreachable code: control characters, and characters
+// beyond ASCII outside of strings and comments.
+void check_characters(std::string_view text, std::string_view name) {
+  if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
+  lib::source_position at{1, 1};
+  char quote = 0;  // of the string that is open
+  bool triple = false, comment = false, escaped = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    const auto code = static_cast<unsigned char>(c);
+    if ((code < 0x20 && c != '\n' && c != '\t' && c != '\r') || code == 0x7f) fail(name, at, "a control character");
+    if (code >= 0x80 && quote == 0 && !comment)
+      fail(name, at, "a character beyond ASCII outside of quotes and comments");
+    std::size_t took = 1;
+    if (comment) {
+      comment = c != '\n';
+    } else if (escaped) {
+      escaped = false;
+    } else if (quote == 0) {
+      comment = c == '#';
+      if (c == '"' || c == '\'') {
+        quote = c;
+        triple = text.substr(i, 3) == std::string(3, c);
+        if (triple) took = 3;
+      }
+    } else if (c == '\\' && quote == '"') {
+      escaped = true;
+    } else if (!triple && (c == quote || c == '\n')) {
+      quote = 0;
+    } else if (triple && text.substr(i, 3) == std::string(3, quote)) {
+      while (took < 5 && i + took < text.size() && text[i + took] == quote) ++took;  // up to two belong to the string
+      quote = 0;
+    }
+    i += took - 1;
+    at = c == '\n' ? lib::source_position{at.line + 1, 1}
+                   : lib::source_position{at.line, at.column + static_cast<lib::source_index>(took)};
+  }
+}
+
 bool is_bare(std::string_view key) {
   return !key.empty() && std::all_of(key.begin(), key.end(), [](char c) {
     return ('a' <= c && c <= 'z') || ('A' <= c && c <= 'Z') || ('0' <= c && c <= '9') || c == '_' || c == '-';
@@ -165,6 +204,7 @@ document parse(std::string_view text, std::string_view name) {
   if (text.size() > most_bytes)
     throw format_error(d.name + ": " + std::to_string(text.size()) + " bytes, more than the limit of " +
                        std::to_string(most_bytes));
+  check_characters(text, name);
   try {
     const lib::table root = lib::parse(text);
     d.tree = converter{d}.convert(root, "", 0);

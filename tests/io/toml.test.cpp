@@ -48,6 +48,7 @@ TEST(Toml, RefusesByLineAndColumn) {
   QL_EXPECT_MESSAGE(parse("a = 1979-05-27", "r.toml"), format_error, "r.toml:1:5: a: dates and times are not used");
   QL_EXPECT_MESSAGE(parse("\n\"a.b\" = 1", "r.toml"), format_error, "r.toml:2:1: keys are made of");
   QL_EXPECT_MESSAGE(parse("a = \"\xff\"", "r.toml"), format_error, "r.toml:1:");
+  QL_EXPECT_MESSAGE(parse(std::string_view("a = 1\n [\0\0", 10), "r.toml"), format_error, "r.toml:2:3: a control");
   QL_EXPECT_MESSAGE(parse(std::string(2 << 20, '#'), "r.toml"), format_error, "more than the limit");
   std::string deep = "a = ";
   for (int i = 0; i < 40; ++i) deep += '[';
@@ -56,6 +57,19 @@ TEST(Toml, RefusesByLineAndColumn) {
   deep = "a = ";
   deep.append(100'000, '[');
   EXPECT_THROW(parse(deep, "r.toml"), format_error);
+}
+
+TEST(Toml, CharactersBeyondAsciiStandInQuotesAndComments) {
+  const auto d = parse(
+      "\xef\xbb\xbf# \u00e9\na = \"\u00e9\\\"\u00e9\" # \u00e9\nb = '\u00e9\\' # '\n"
+      "c = \"\"\"\u00e9\n\"\"\u00e9\"\"\"\"\"\nd = \"\"\ne = '''\u00e9'''''\nf = \"\u00e9\"\n");
+  EXPECT_EQ(d.tree.at("a").string(), "\u00e9\"\u00e9");
+  EXPECT_EQ(d.tree.at("b").string(), "\u00e9\\");
+  EXPECT_EQ(d.tree.at("c").string(), "\u00e9\n\"\"\u00e9\"\"");
+  EXPECT_EQ(d.tree.at("e").string(), "\u00e9''");
+  EXPECT_EQ(d.tree.at("f").string(), "\u00e9");
+  QL_EXPECT_MESSAGE(parse("a = 1\n\u018c = 2", "r.toml"), format_error, "r.toml:2:1: a character beyond ASCII");
+  QL_EXPECT_MESSAGE(parse("a = 1 \u2028", "r.toml"), format_error, "r.toml:1:7: a character beyond ASCII");
 }
 
 TEST(Toml, PrintsWhatReadsBackEqual) {
