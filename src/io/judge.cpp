@@ -198,7 +198,10 @@ struct chat_judge::state {
   };
 
   void abstain(item& i, const std::string& why, std::span<rl::outcome> out) {
-    for (auto at : i.at) out[at] = rl::abstained{"judge: " + why};
+    for (auto at : i.at) {
+      out[at] = rl::abstained{"judge: " + why};
+      seconds[at] = i.took;
+    }
     tally.abstained["judge: " + why] += i.at.size();
     i.settled = true;
   }

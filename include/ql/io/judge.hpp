@@ -66,7 +66,7 @@ class chat_judge {
   void operator()(std::span<const rl::judge_query> queries, std::span<rl::outcome> outcomes);
 
   const judge_tally& tally() const;
-  // Seconds that the request took which settled each query of the last batch; 0 where none did.
+  // Seconds of the last request for each query of the last batch; 0 where none was sent.
   std::span<const double> seconds() const;
   verdict_journal& journal();
   // From any thread: the batch ends soon, what is not settled abstains. So do later batches, until resume().
