@@ -50,6 +50,7 @@ TEST(Toml, RefusesByLineAndColumn) {
   QL_EXPECT_MESSAGE(parse("a = \"\xff\"", "r.toml"), format_error, "r.toml:1:");
   QL_EXPECT_MESSAGE(parse(std::string_view("a = 1\n [\0\0", 10), "r.toml"), format_error, "r.toml:2:3: a control");
   QL_EXPECT_MESSAGE(parse(std::string(2 << 20, '#'), "r.toml"), format_error, "more than the limit");
+  QL_EXPECT_MESSAGE(parse("a = 1\n[/b]", "r.toml"), format_error, "r.toml:2:2: ");
   std::string deep = "a = ";
   for (int i = 0; i < 40; ++i) deep += '[';
   for (int i = 0; i < 40; ++i) deep += ']';
