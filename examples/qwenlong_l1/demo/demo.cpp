@@ -149,7 +149,6 @@ class demo {
     if (p.step % 10 != 0) return;
     step_finished e;
     e.phase = phase, e.step = before + p.step, e.stage = "sft", e.loss = p.loss, e.learning_rate = rate;
-    if (phase == drill_phase) e.accuracy = p.accuracy;
     e.tokens_trained = p.tokens - rows_told_;
     rows_told_ = p.tokens;
     e.time.total = e.time.update = clock_.lap();

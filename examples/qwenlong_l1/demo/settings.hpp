@@ -28,6 +28,7 @@ inline demo_settings default_demo() {
     curriculum::phase p;
     p.name = name, p.lo_exclusive = above, p.hi_inclusive = up_to, p.max_response_tokens = 28;
     p.steps = steps, p.batch = 32;
+    p.retention.fraction = 0.06;
     r.phases.push_back(p);
   };
   phase("up to 256 tokens", 128, 256, 40);
@@ -37,7 +38,7 @@ inline demo_settings default_demo() {
   r.overlong = 0, r.temperature = 1, r.top_p = 1;
   r.aggregation = aggregation_kind::token_mean, r.advantage_eps = 1e-4;
   r.learning_rate = 2e-4, r.beta2 = 0.95, r.weight_decay = 0, r.warm_up_steps = 5;
-  r.score_at_most = 256;
+  r.retention = retention_kind::weighted, r.score_at_most = 256;
   return s;
 }
 
