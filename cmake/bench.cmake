@@ -15,3 +15,7 @@ foreach(source IN LISTS _ql_bench_sources)
   target_include_directories(ql_bench_${_ql_name} PRIVATE "${PROJECT_SOURCE_DIR}/bench")
   target_link_libraries(ql_bench_${_ql_name} PRIVATE ql::ql benchmark::benchmark_main $<BUILD_INTERFACE:ql_dev>)
 endforeach()
+# Algorithms are headers: measured as in a consumer's program of plain -O2.
+if(TARGET ql_bench_rl_loss)
+  target_compile_options(ql_bench_rl_loss PRIVATE -O2)
+endif()

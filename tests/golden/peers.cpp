@@ -3,7 +3,9 @@
 // compares them with the functions of verl and TRL.
 //   g++ -std=c++20 -O1 -Iinclude tests/golden/peers.cpp -o peers && ./peers 200 > batches.jsonl
 #include <ql/rl/apply_loss.hpp>
+#include <ql/rl/correction_batch.hpp>
 #include <ql/rl/presets.hpp>
+#include <ql/rl/resampling.hpp>
 #include <ql/testing/rl_laws.hpp>
 
 #include <cstdio>
@@ -60,6 +62,19 @@ void advantages(const char* key, const batch& b, const Estimator& estimator) {
   estimator(in, ql::view<double, 1>(out));
   print(key, out);
 }
+template <class Correction>
+void weights(const char* key, const batch& b, const Correction& c) {
+  token_batch<double> t;
+  t.offsets = b.offsets, t.old = b.old, t.rollout = b.rollout;
+  std::vector<double> out;
+  ql::rl::detail::for_each_weight(c, t, [&](std::int64_t, double w, bool) { out.push_back(w); });
+  print(key, out);
+}
+template <drift_of Over>
+void rejections(const std::string& key, const batch& b, double threshold) {
+  weights(("verl.reject_" + key + "_k2").c_str(), b, divergence_rejection<Over>{divergence::k2, threshold});
+  weights(("verl.reject_" + key + "_k3").c_str(), b, divergence_rejection<Over>{divergence::k3, threshold});
+}
 template <class Loss, class Aggregation>
 void loss(const std::string& key, const batch& b, const std::vector<double>& advantage, const Loss& l,
           const Aggregation& how) {
@@ -106,6 +121,39 @@ int main(int argc, char** argv) {
                                        ql::view<double, 1>(returns));
     whiten{}(ql::view<double, 1>(a));
     print("verl.gae", a), print("verl.returns", returns);
+    double critic = 0;
+    for (std::size_t t = 0; t < b.value.size(); ++t) {
+      critic += value_clip{0.2}(b.value[t] + 0.3, b.value[t], returns[t]).value;
+      rho[t] = ql::math::exp(2 * b.old[t]);  // stands for the sum of squared probabilities
+    }
+    print("verl.value_loss", std::vector<double>{critic / static_cast<double>(b.value.size())});
+    std::vector<double> squares = rho;
+    token_rewards<double>(b.offsets, {}, b.reward, {}, 0.0, rho);
+    optimal_token_baseline{}(reward_batch<double>{b.offsets, {}, rho}, ql::view<const std::int64_t, 1>(b.prompts),
+                             ql::view<const double, 1>(b.old), ql::view<const double, 1>(squares),
+                             ql::view<double, 1>(a));
+    print("verl.token_baseline", a);
+    std::vector<double> w(b.reward.size());
+    const auto resampled = [&](const char* key, pf_ppo::rule by) {
+      pf_ppo{.by = by}.weights<double>(b.reward, w);
+      print(key, w);
+    };
+    resampled("verl.pf_ppo_pow", pf_ppo::rule::power);
+    resampled("verl.pf_ppo_extremes", pf_ppo::rule::extremes);
+    resampled("verl.pf_ppo_best", pf_ppo::rule::best_random);
+    token_batch<double> pair;
+    pair.offsets = b.offsets, pair.old = b.old, pair.rollout = b.rollout;
+    const token_tis tis{.cap = ratio_cap{1.1}};
+    const sequence_tis whole{.cap = ratio_cap{1.1}};
+    weights("verl.tis_weights", b, tis);
+    weights("verl.icepop", b, token_mask{.low = 0.9, .high = 1.2});
+    weights("verl.sequence_tis", b, whole);
+    weights("verl.tis_normalised", b, normalised{tis, mean_weight(tis, pair).token_mean()});
+    weights("verl.sequence_tis_normalised", b, normalised{whole, mean_weight(whole, pair).sequence_mean()});
+    rejections<drift_of::token>("token", b, 0.01);
+    rejections<drift_of::sum>("seq_sum", b, 0.02);
+    rejections<drift_of::mean>("seq_mean", b, 0.01);
+    rejections<drift_of::maximum>("seq_max", b, 0.01);
 
     std::vector<double> adv(b.reward.size());
     grpo_advantage{}(in, ql::view<double, 1>(adv));

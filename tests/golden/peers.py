@@ -55,13 +55,13 @@ def functions_of(path, wanted, scope):
             for inner in ast.walk(node):
                 if isinstance(inner, ast.AnnAssign):
                     inner.annotation = ast.Constant(value=None)
-            exec(compile(ast.Module([node], []), path, "exec"), scope)
+            exec(compile(ast.fix_missing_locations(ast.Module([node], [])), path, "exec"), scope)
     return types.SimpleNamespace(**scope)
 
 
 def load_verl(folder):
     F = functions_of(f"{folder}/verl/utils/torch_functional.py",
-                     {"masked_sum", "masked_mean", "masked_var", "masked_whiten"},
+                     {"masked_sum", "masked_mean", "masked_var", "masked_whiten", "clip_by_value"},
                      {"torch": torch, "__name__": "verl_F"})
     scope = {"torch": torch, "np": np, "verl_F": F, "defaultdict": collections.defaultdict, "AlgoConfig": int,
              "ActorConfig": types.SimpleNamespace, "__name__": "core"}
@@ -70,8 +70,17 @@ def load_verl(folder):
                "vanilla dppo_tv dppo_kl gspo sapo gpg geo_mean cispo dro".split()}
     wanted |= {f"compute_{n}_outcome_advantage" for n in
                "grpo grpo_passk reinforce_plus_plus reinforce_plus_plus_baseline rloo opo remax gpg".split()}
-    wanted |= {"compute_gae_advantage_return"}
-    return functions_of(f"{folder}/verl/trainer/ppo/core_algos.py", wanted, scope)
+    wanted |= {"compute_gae_advantage_return", "compute_optimal_token_baseline_advantage", "compute_value_loss",
+               "compute_weights"}  # the last one is PF-PPO's
+    core = functions_of(f"{folder}/verl/trainer/ppo/core_algos.py", wanted, scope)
+    modes = {f"{level}_k{k}" for level in ("token", "seq_sum", "seq_mean", "seq_max") for k in (1, 2, 3)}
+    scope = {"torch": torch, "math": math, "verl_F": F, "SAFETY_BOUND": 20.0, "SUPPORTED_ROLLOUT_RS_OPTIONS": modes,
+             "TOKEN_LEVEL_ROLLOUT_RS_OPTIONS": {"token_k1", "token_k2", "token_k3"}, "Optional": dict, "__name__": "corr",
+             "compute_is_metrics": lambda **k: {}, "compute_rs_metrics": lambda **k: {}}
+    core.correction = functions_of(f"{folder}/verl/trainer/ppo/rollout_corr_helper.py",
+                                   {"_parse_rollout_is_threshold", "_parse_rollout_rs_thresholds",
+                                    "compute_rollout_correction_weights", "compute_rollout_rejection_mask"}, scope)
+    return core
 
 
 class Trl:
@@ -189,6 +198,24 @@ def main():
         adv, ret = V.compute_gae_advantage_return(x.tokens, x.values, x.mask, 0.99, 0.95)
         advantage("verl.gae", adv, True)
         advantage("verl.returns", ret, True)
+        squares = torch.exp(x.old) ** 2
+        advantage("verl.token_baseline", V.compute_optimal_token_baseline_advantage(
+            x.tokens, x.mask, x.group, x.old, squares), True)
+        compare("verl.value_loss", row["verl.value_loss"],
+                [V.compute_value_loss(x.values + 0.3, ret, x.values, x.mask, 0.2)[0].item()], 0)
+        for rule, how in (("pow", "pow"), ("extremes", "max_min"), ("best", "max_random")):
+            compare(f"verl.pf_ppo_{rule}", row[f"verl.pf_ppo_{rule}"],
+                    torch.clamp(V.compute_weights(x.reward, how, 2.0) + 1e-8, min=1e-8), 1)
+        q = (x.old - x.rollout) * x.mask
+        for name, level, bound, mean in (("tis_weights", "token", 1.1, False), ("icepop", "token", "0.9_1.2", False),
+                                         ("sequence_tis", "sequence", 1.1, False), ("tis_normalised", "token", 1.1, True),
+                                         ("sequence_tis_normalised", "sequence", 1.1, True)):
+            w, _ = V.correction.compute_rollout_correction_weights(q, x.mask, level, bound, mean)
+            compare(f"verl.{name}", row[f"verl.{name}"], x.flat(w), 1)
+        for mode in ("token_k2", "token_k3", "seq_sum_k2", "seq_sum_k3", "seq_mean_k2", "seq_mean_k3", "seq_max_k2",
+                     "seq_max_k3"):
+            kept, _ = V.correction.compute_rollout_rejection_mask(q, x.mask, mode, 0.02 if "sum" in mode else 0.01)
+            compare(f"verl.reject_{mode}", row[f"verl.reject_{mode}"], x.flat(kept), 1)
         # TRL has no function for its advantages: its lines (grpo_trainer.py, scale_rewards) on groups
         for mode in ("group", "batch"):
             out = torch.zeros(x.n)

@@ -87,19 +87,22 @@ inline std::int64_t count_tokens(view<const std::uint8_t, 1> mask, std::int64_t 
 // Tokens whose terms are computed together: loops of this length are vectorised at any optimisation level from -O2.
 inline constexpr std::int64_t term_chunk = 16;
 
-// Pointers to what a loss reads of a term_chunk; NaN stands for the rest, so that a loss which lies about its inputs
-// shows it.
+// Pointers to what a loss reads; NaN stands for the rest, so that a loss which lies about its inputs shows it.
 template <class T>
 struct term_source {
   const T *logp, *old, *rollout, *ref, *entropy, *advantage;
-  bool one_advantage;  // `advantage` is a term_chunk of copies of the sequence's
+  std::int64_t advances;  // -1: one advantage a token; 0: `advantage` is a chunk of copies of the sequence's
 
+  // Token j of the chunk that begins at `first`.
   template <input Reads>
-  QL_INLINE token_term<T> at(std::int64_t j) const {
+  QL_INLINE token_term<T> at(std::int64_t first, std::int64_t j) const {
     constexpr T nan = std::numeric_limits<T>::quiet_NaN();
-    return {has(Reads, input::logp) ? logp[j] : nan,       has(Reads, input::old) ? old[j] : nan,
-            has(Reads, input::rollout) ? rollout[j] : nan, has(Reads, input::ref) ? ref[j] : nan,
-            has(Reads, input::entropy) ? entropy[j] : nan, has(Reads, input::advantage) ? advantage[j] : nan};
+    return {has(Reads, input::logp) ? logp[first + j] : nan,
+            has(Reads, input::old) ? old[first + j] : nan,
+            has(Reads, input::rollout) ? rollout[first + j] : nan,
+            has(Reads, input::ref) ? ref[first + j] : nan,
+            has(Reads, input::entropy) ? entropy[first + j] : nan,
+            has(Reads, input::advantage) ? advantage[(first & advances) + j] : nan};
   }
   // The same from token t on.
   template <input Reads>
@@ -110,16 +113,15 @@ struct term_source {
             moved(has(Reads, input::rollout), rollout),
             moved(has(Reads, input::ref), ref),
             moved(has(Reads, input::entropy), entropy),
-            one_advantage ? advantage : moved(has(Reads, input::advantage), advantage),
-            one_advantage};
+            advances == 0 ? advantage : moved(has(Reads, input::advantage), advantage),
+            advances};
   }
 };
 
-// The last tokens of a sequence, fewer than a term_chunk, and copies of the very last in place of those that are
-// missing.
+// The last tokens of a sequence, fewer than a chunk, with copies of the very last in place of those that are missing.
 template <class T>
 struct padded_terms {
-  T input[6][term_chunk];
+  T input[6][term_chunk], dlogp[term_chunk], dentropy[term_chunk];
   std::uint8_t mask[term_chunk];
 
   template <rl::input Reads>
@@ -137,7 +139,7 @@ struct padded_terms {
             copy(3, has(Reads, rl::input::ref), from.ref),
             copy(4, has(Reads, rl::input::entropy), from.entropy),
             copy(5, has(Reads, rl::input::advantage), from.advantage),
-            true};
+            0};
   }
 };
 
@@ -152,56 +154,86 @@ struct sequence_result {
   std::int64_t non_finite = 0;
 };
 
-// One sequence. Values are summed in 8 lanes by the token's index in the sequence.
+// Where a sequence's derivatives go.
+template <class T>
+struct gradient_target {
+  T *logp, *entropy;  // entropy may be null
+  bool accumulate;
+};
+
+template <class T>
+QL_INLINE void add_or_put(T* to, const T (&from)[term_chunk], bool add) {
+  if (add) {
+    for (std::int64_t j = 0; j < term_chunk; ++j) to[j] += from[j];
+  } else {
+    for (std::int64_t j = 0; j < term_chunk; ++j) to[j] = from[j];
+  }
+}
+
+// One sequence: its whole chunks, then the padded rest. Values are summed in 8 lanes by the token's index in the
+// sequence. The loss is called in one place, where g++ inlines it whatever its size.
 template <class T, class Loss>
 QL_INLINE sequence_result apply_sequence(const Loss& loss, const term_source<T>& source, const std::uint8_t* mask,
-                                         std::int64_t n, const sequence_term<sums_of<Loss>>& s, T weight, T* to_logp,
-                                         T* to_entropy, bool accumulate) {
+                                         std::int64_t n, const sequence_term<sums_of<Loss>>& s, T weight,
+                                         const gradient_target<T>& to) {
   using counter = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
+  constexpr bool entropic = has(Loss::reads, input::entropy);  // otherwise nothing depends on it
   double lane[8] = {};
   counter bad[term_chunk] = {};
+  T dentropy[term_chunk] = {};  // stays 0 unless entropic
   padded_terms<T> rest;
-  for (std::int64_t first = 0; first < n; first += term_chunk) {
-    const bool full = n - first >= term_chunk;
-    auto terms = source.template from<Loss::reads>(first);
-    const std::uint8_t* kept = mask == nullptr ? nullptr : mask + first;
-    if (!full) {
-      terms = rest.template fill<Loss::reads>(terms, kept, n - first);
-      kept = rest.mask;
-    }
-    T value[term_chunk], dlogp[term_chunk], dentropy[term_chunk];
-    for (std::int64_t j = 0; j < term_chunk; ++j) {
-      const auto r = evaluate(loss, terms.template at<Loss::reads>(j), s);
-      value[j] = r.value;
-      dlogp[j] = r.dlogp * weight;
-      dentropy[j] = r.dentropy * weight;
-    }
-    if (kept != nullptr) {
-      for (std::int64_t j = 0; j < term_chunk; ++j) {
-        const bool keep = kept[j] != 0;
-        value[j] = math::keep_if(keep, value[j]);
-        dlogp[j] = math::keep_if(keep, dlogp[j]);
-        dentropy[j] = math::keep_if(keep, dentropy[j]);
-      }
-    }
+  const std::int64_t whole = n - n % term_chunk;
+  auto terms = source;
+  const std::uint8_t* kept = mask;
+  auto out = to;
+  bool asks = mask != nullptr || to.entropy != nullptr || to.accumulate;  // one question a chunk is enough
+  const auto tally = [&](const T(&value)[term_chunk], const T(&dlogp)[term_chunk]) {
     for (std::int64_t j = 0; j < term_chunk; ++j) {  // 0 times a number that is not finite is NaN
-      const T x = math::fma(value[j], T(0), math::fma(dlogp[j], T(0), dentropy[j] * T(0)));
+      T x = math::fma(value[j], T(0), dlogp[j] * T(0));
+      if constexpr (entropic) x = math::fma(dentropy[j], T(0), x);
       bad[j] += x == T(0) ? 0 : 1;
     }
     for (std::int64_t j = 0; j < 8; ++j) lane[j] += static_cast<double>(value[j]);
     for (std::int64_t j = 0; j < 8; ++j) lane[j] += static_cast<double>(value[j + 8]);
-    const std::int64_t count = full ? term_chunk : n - first;
-    const auto put = [&](T* to, const T(&from)[term_chunk]) {
-      if (accumulate) {
-        for (std::int64_t j = 0; j < count; ++j) to[first + j] += from[j];
-      } else if (full) {
-        for (std::int64_t j = 0; j < term_chunk; ++j) to[first + j] = from[j];
-      } else {
-        for (std::int64_t j = 0; j < count; ++j) to[first + j] = from[j];
+  };
+  for (std::int64_t end = whole;;) {
+    for (std::int64_t first = 0; first < end; first += term_chunk) {
+      T value[term_chunk], dlogp[term_chunk];
+      for (std::int64_t j = 0; j < term_chunk; ++j) {
+        const auto r = evaluate(loss, terms.template at<Loss::reads>(first, j), s);
+        value[j] = r.value;
+        dlogp[j] = r.dlogp * weight;
+        if constexpr (entropic) dentropy[j] = r.dentropy * weight;
       }
-    };
-    put(to_logp, dlogp);
-    if (to_entropy != nullptr) put(to_entropy, dentropy);
+      if (asks) {
+        if (kept != nullptr) {
+          for (std::int64_t j = 0; j < term_chunk; ++j) {
+            const bool keep = kept[first + j] != 0;
+            value[j] = math::keep_if(keep, value[j]);
+            dlogp[j] = math::keep_if(keep, dlogp[j]);
+            if constexpr (entropic) dentropy[j] = math::keep_if(keep, dentropy[j]);
+          }
+        }
+        tally(value, dlogp);
+        add_or_put(out.logp + first, dlogp, out.accumulate);
+        if (out.entropy != nullptr) add_or_put(out.entropy + first, dentropy, out.accumulate);
+      } else {
+        tally(value, dlogp);
+        for (std::int64_t j = 0; j < term_chunk; ++j) out.logp[first + j] = dlogp[j];
+      }
+    }
+    if (whole == n || out.logp == rest.dlogp) break;
+    terms = rest.template fill<Loss::reads>(source.template from<Loss::reads>(whole),
+                                            mask == nullptr ? nullptr : mask + whole, n - whole);
+    kept = rest.mask;
+    out = {rest.dlogp, rest.dentropy, false};
+    asks = true;
+    end = term_chunk;
+  }
+  for (std::int64_t t = whole; t < n; ++t) {
+    const T d = rest.dlogp[t - whole], e = rest.dentropy[t - whole];
+    to.logp[t] = to.accumulate ? to.logp[t] + d : d;
+    if (to.entropy != nullptr) to.entropy[t] = to.accumulate ? to.entropy[t] + e : e;
   }
   sequence_result r{fold(lane), 0};
   for (std::int64_t j = 0; j < term_chunk; ++j) r.non_finite += bad[j];
@@ -214,13 +246,10 @@ QL_INLINE sequence_term<sums_of<Loss>> sum_sequence(const Loss& loss, const term
   sequence_term<sums_of<Loss>> s;
   s.count = count;
   if constexpr (sums_of < Loss >> 0) {
-    for (std::int64_t first = 0; first < n; first += term_chunk) {
-      const auto terms = source.template from<Loss::reads>(first);
-      for (std::int64_t j = 0; j < term_chunk && first + j < n; ++j) {
-        if (mask != nullptr && mask[first + j] == 0) continue;
-        const auto c = contribution_of(loss, terms.template at<Loss::reads>(j));
-        for (std::size_t k = 0; k < c.size(); ++k) s.sum[k] += static_cast<double>(c[k]);
-      }
+    for (std::int64_t t = 0; t < n; ++t) {
+      if (mask != nullptr && mask[t] == 0) continue;
+      const auto c = contribution_of(loss, source.template at<Loss::reads>(t - t % term_chunk, t % term_chunk));
+      for (std::size_t k = 0; k < c.size(); ++k) s.sum[k] += static_cast<double>(c[k]);
     }
   }
   return s;
@@ -292,13 +321,10 @@ void apply_loss_to_batch(const Loss& loss, const token_batch<T>& b, const Aggreg
 
   const std::uint8_t* mask = b.mask.empty() ? nullptr : b.mask.data_handle();
   T copies[detail::term_chunk];  // of a sequence's advantage
-  const detail::term_source<T> source{b.logp.data_handle(),
-                                      b.old.data_handle(),
-                                      b.rollout.data_handle(),
-                                      b.ref.data_handle(),
-                                      b.entropy.data_handle(),
-                                      per_token ? b.advantage.data_handle() : copies,
-                                      !per_token};
+  const detail::term_source<T> source{b.logp.data_handle(),    b.old.data_handle(),
+                                      b.rollout.data_handle(), b.ref.data_handle(),
+                                      b.entropy.data_handle(), per_token ? b.advantage.data_handle() : copies,
+                                      per_token ? -1 : 0};
   const std::int64_t groups = b.prompts.empty() ? sequences : b.prompts.size() - 1;
   for (std::int64_t g = 0; g < groups; ++g) {
     const std::int64_t first = b.prompts.empty() ? g : b.prompts[g];
@@ -319,13 +345,14 @@ void apply_loss_to_batch(const Loss& loss, const token_batch<T>& b, const Aggreg
       if (advantages && !per_token)
         for (T& copy : copies) copy = b.sequence_advantage[i];
       detail::sequence_result r;
+      const detail::gradient_target<T> to{out.dlogp.data_handle() + begin,
+                                          out.dentropy.empty() ? nullptr : out.dentropy.data_handle() + begin,
+                                          out.accumulate};
       const auto run = [loss, source = source.template from<Loss::reads>(begin),
                         mask = mask == nullptr ? mask : mask + begin, n = end - begin, loss_tokens,
-                        weight = static_cast<T>(weight), to = &r, dlogp = out.dlogp.data_handle() + begin,
-                        accumulate = out.accumulate,
-                        dentropy = out.dentropy.empty() ? nullptr : out.dentropy.data_handle() + begin] {
+                        weight = static_cast<T>(weight), to, result = &r] {
         const auto s = detail::sum_sequence(loss, source, mask, n, loss_tokens);
-        *to = detail::apply_sequence(loss, source, mask, n, s, weight, dlogp, dentropy, accumulate);
+        *result = detail::apply_sequence(loss, source, mask, n, s, weight, to);
       };
       ql::detail::wide(run);
       report.value = loss_tokens > 0 ? math::fma(weight, r.value, report.value) : report.value;
