@@ -73,6 +73,33 @@ double gradient_norm(typename Policy::context_type& ctx, const Policy& policy) {
   return math::sqrt(squares);
 }
 
+namespace detail {
+// Step number `steps` (from 1) of some weights, element by element; packs them where `packed` is given.
+template <class T, class Context, class Optimizer, class A>
+void update_elements(Context& ctx, const Optimizer& opt, std::int64_t steps, double lr, double scale,
+                     const matrix<T>& shape, A* w, const A* g, A* first, A* second, T* packed) {
+  if constexpr (std::same_as<Optimizer, rl::adamw>) {
+    const adamw_args a{.lr = lr,
+                       .beta1 = opt.beta1,
+                       .beta2 = opt.beta2,
+                       .eps = opt.eps,
+                       .weight_decay = opt.weight_decay,
+                       .correction1 = 1.0 - rl::detail::integer_power(opt.beta1, steps),
+                       .correction2 = 1.0 - rl::detail::integer_power(opt.beta2, steps),
+                       .gradient_scale = scale};
+    adamw_step(ctx, a, shape, w, g, first, second, packed);
+  } else {
+    static_assert(std::same_as<Optimizer, rl::sgd>, "ql: update_policy knows rl::adamw and rl::sgd");
+    const sgd_args a{.lr = lr,
+                     .momentum = opt.momentum,
+                     .weight_decay = opt.weight_decay,
+                     .nesterov = opt.nesterov,
+                     .gradient_scale = scale};
+    sgd_step(ctx, a, shape, w, g, first, packed);
+  }
+}
+}  // namespace detail
+
 // w moves against the gradients that finish_gradients() completed, clipped to the norm `max_norm` (0 = not clipped);
 // kernels see the new weights, and tapes and keys of the old ones become stale.
 // One pass over memory a parameter: gradient, moments, master weight, packed copy.
@@ -96,25 +123,9 @@ step_report update_policy(typename Policy::context_type& ctx, Policy& policy, co
     T* packed = p.packed.empty() ? nullptr : p.packed.data();
     const A* g = p.gradient.data();
     A* first = state.first[i].empty() ? nullptr : state.first[i].data();
-    if constexpr (std::same_as<Optimizer, rl::adamw>) {
-      const adamw_args a{.lr = lr,
-                         .beta1 = opt.beta1,
-                         .beta2 = opt.beta2,
-                         .eps = opt.eps,
-                         .weight_decay = opt.weight_decay,
-                         .correction1 = 1.0 - rl::detail::integer_power(opt.beta1, state.steps),
-                         .correction2 = 1.0 - rl::detail::integer_power(opt.beta2, state.steps),
-                         .gradient_scale = r.scale};
-      adamw_step(ctx, a, p.as_matrix(), p.master.data(), g, first, state.second[i].data(), packed);
-    } else {
-      static_assert(std::same_as<Optimizer, rl::sgd>, "ql: update_policy knows rl::adamw and rl::sgd");
-      const sgd_args a{.lr = lr,
-                       .momentum = opt.momentum,
-                       .weight_decay = opt.weight_decay,
-                       .nesterov = opt.nesterov,
-                       .gradient_scale = r.scale};
-      sgd_step(ctx, a, p.as_matrix(), p.master.data(), g, first, packed);
-    }
+    A* second = state.second[i].empty() ? nullptr : state.second[i].data();
+    detail::update_elements<T>(ctx, opt, state.steps, lr, r.scale, p.as_matrix(), p.master.data(), g, first, second,
+                               packed);
     if (p.vector()) policy.publish(ctx, p);
   }
   policy.published();

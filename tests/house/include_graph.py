@@ -9,7 +9,7 @@ import sys
 import house
 
 L0 = {"version", "fwd", "config", "error", "scalar", "math", "random", "context", "dispatch"}
-L4 = {"recipe", "reflect", "archive", "observer", "checkpoint", "trainer", "policy_update", "rollout", "group_update", "sft",
+L4 = {"recipe", "reflect", "archive", "observer", "checkpoint", "trainer", "policy_update", "data_parallel", "rollout", "group_update", "sft",
       "report", "rl_run"}
 
 # group -> groups it may include besides itself
