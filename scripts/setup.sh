@@ -9,7 +9,10 @@ packages=(g++ cmake ninja-build libgtest-dev libgmock-dev libbenchmark-dev libei
           python3 git ccache)
 case "${1:-}" in
   "") ;;
-  --full) packages+=(clang-16 clang-19 clang-tidy-19 clang-format-19 libclang-rt-16-dev libclang-rt-19-dev) ;;
+  --full)
+    packages+=(libopenmpi-dev openmpi-bin clang-16 clang-19 clang-tidy-19 clang-format-19 libclang-rt-16-dev
+              libclang-rt-19-dev)
+    ;;
   *) echo "usage: scripts/setup.sh [--full]" >&2; exit 2 ;;
 esac
 
