@@ -40,7 +40,7 @@ template <class Policy>
 class flat_parameters {
  public:
   using A = typename Policy::value_type;
-  explicit flat_parameters(Policy& policy) : policy_(&policy) {
+  explicit flat_parameters(const Policy& policy) {
     for (std::size_t i = 0; i < policy.parameters().size(); ++i) {
       if (!policy.parameters()[i].trainable) continue;
       of_.push_back(i);
@@ -62,9 +62,8 @@ class flat_parameters {
   }
 
  private:
-  Policy* policy_;
-  std::vector<std::size_t> of_;
-  std::vector<std::int64_t> first_;
+  std::vector<std::size_t> of_;      // parameters
+  std::vector<std::int64_t> first_;  // element of each, and the end
   std::int64_t size_ = 0;
 };
 

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// expect: communicator<.*mute
+// expect: exchange
+#include <ql/comm/communicator.hpp>
+
+struct mute {
+  int rank() const { return 0; }
+  int size() const { return 1; }
+};
+
+void use() {
+#ifdef QL_NEGATIVE
+  mute c;
+#else
+  ql::comm::solo c;
+#endif
+  ql::comm::barrier(c);
+}
