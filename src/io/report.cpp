@@ -32,7 +32,7 @@ main{max-width:1180px;margin:0 auto;padding:34px 22px 70px}h1{font-size:30px;lin
 h2{font-size:20px;margin:44px 0 4px}h3{font-size:15px;margin:0 0 2px}p{margin:4px 0 12px;max-width:78ch}.lead{font-size:18px;color:var(--soft)}
 .note,figcaption,td.n,th{color:var(--soft)}.note,figcaption{font-size:14px}.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(165px,1fr));gap:12px;margin:22px 0 0}
 .tile,figure,.sample{background:var(--card);border:1px solid var(--line);border-radius:10px}.tile{padding:13px 16px}.tile b{display:block;font-size:25px;line-height:1.25;font-variant-numeric:tabular-nums}
-.tile span{font-size:13px;color:var(--soft)}.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(440px,100%),1fr));gap:16px;margin-top:14px}.small{grid-template-columns:repeat(auto-fit,minmax(min(290px,100%),1fr))}
+.tile span{font-size:13px;color:var(--soft)}.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(440px,100%),1fr));gap:16px;margin-top:14px}.small{grid-template-columns:repeat(auto-fit,minmax(min(290px,100%),370px))}
 figure{margin:0;padding:14px 16px 10px;min-width:0}figure.wide{grid-column:1/-1}svg{display:block;width:100%;height:auto;font:11px system-ui,sans-serif}svg text{fill:var(--soft)}
 .yt{text-anchor:end;font-variant-numeric:tabular-nums}.xt,.bt{text-anchor:middle}.grid{stroke:var(--line);stroke-width:1}.b0{fill:var(--band)}.b1{fill:none}
 .line{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}.thin{stroke-width:1.2;opacity:.55}.faint{stroke-width:1;opacity:.32}.dash{stroke-dasharray:6 4}.area{opacity:.78}.whisker{fill:none;stroke-width:1.6}
@@ -144,10 +144,11 @@ class page {
   }
 
   // The values of a metric by step, "time.total" included; rows without it are left out.
-  points values(std::string_view key) const {
+  points values(std::string_view key, std::string_view stage = {}) const {
     points p;
     const auto dot = key.find('.');
     for (const auto& r : run_.steps) {
+      if (!stage.empty() && text_or(r, "stage", "rl") != stage) continue;
       const tree* v = dot == key.npos ? r.find(key) : r.find(key.substr(0, dot));
       if (v != nullptr && dot != key.npos) v = v->find(key.substr(dot + 1));
       if (v != nullptr && v->is_number() && std::isfinite(v->real())) p.emplace_back(number_or(r, "step"), v->real());
@@ -182,6 +183,7 @@ class page {
     std::string key, name;
     int colour;
     bool smooth = true;
+    std::string_view stage = {};
   };
   // A figure of metrics over steps, with the numbers behind it as a table.
   void lines(const std::string& title, const std::string& caption, const std::vector<curve>& wanted,
@@ -193,7 +195,7 @@ class page {
     std::vector<points> tables;
     c.description = caption;
     for (const auto& w : wanted) {
-      points p = values(w.key);
+      points p = values(w.key, w.stage);
       if (p.empty()) continue;
       names.emplace_back(w.name, w.colour);
       if (stacked) {
@@ -354,7 +356,7 @@ class page {
     heading("Learning", "Every step; thin lines are single steps, thick ones running means. Shades are phases.");
     add("<div class=\"charts\">");
     lines("Reward and accuracy", "Mean reward after length shaping, and the share of answers with full score.",
-          {{"reward_mean", "reward", 0}, {"accuracy", "accuracy", 2}});
+          {{"reward_mean", "reward", 0, true, "rl"}, {"accuracy", "accuracy", 2, true, "rl"}});
     lines("Groups", "Only groups with right and wrong answers teach; the others are left out.",
           {{"groups_wrong", "all wrong", 4}, {"groups_mixed", "both", 0}, {"groups_right", "all right", 2}}, "", true);
     lines("Entropy", "Nats per sampled token: a fall to zero means that nothing new is tried.",
@@ -363,7 +365,11 @@ class page {
           {{"kl", "KL", 5, false}});
     lines("Length of answers", "In tokens.", {{"length_mean", "mean", 0}, {"length_max", "longest", 7, false}});
     lines("Cut answers", "Share of answers that reached the length limit.", {{"truncated", "cut", 4}}, "%");
-    lines("Loss", "Of the last update of each step.", {{"loss", "loss", 6}});
+    lines("Loss of supervised steps", "Mean negative log-likelihood of a target token, nats.",
+          {{"loss", "loss", 6, true, "sft"}});
+    lines("Accuracy of supervised steps", "Share of targets that were predicted right.",
+          {{"accuracy", "accuracy", 2, true, "sft"}}, "%");
+    lines("Loss of RL", "Of the last update of each step.", {{"loss", "loss", 6, true, "rl"}});
     lines("Gradient", "Norm before clipping.", {{"gradient_norm", "norm", 1}});
     lines("Clipping", "Share of tokens whose probability ratio was clipped.", {{"clip_fraction", "clipped", 5}}, "%");
     lines("Speed", "Sampled and trained tokens a second.", {{"time.tokens_per_second", "tokens a second", 2}});
@@ -396,8 +402,9 @@ class page {
                                std::to_string(integer_or(*s, "retained")) + " retained";
       add(svg::bar_chart("Scores before phase " + n, what, counts("histogram"), counts("retained_histogram"),
                          "mean score of an example"));
-      std::string more =
-          what + ", with " + shown(number_or(*s, "tokens")) + " tokens in " + duration(number_or(*s, "seconds")) + ".";
+      std::string more = what + " in " + duration(number_or(*s, "seconds"));
+      if (integer_or(*s, "tokens") > 0) more += ", with " + shown(number_or(*s, "tokens")) + " tokens";
+      more += ".";
       if (integer_or(p, "retained_groups") > 0)
         more += " Of " + std::to_string(integer_or(p, "retained_groups")) + " retained groups drawn later, " +
                 std::to_string(integer_or(p, "retained_mixed")) + " had right and wrong answers.";

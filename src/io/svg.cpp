@@ -172,7 +172,7 @@ std::string line_chart(const chart& c) {
   if (x0 == x1) x0 -= 0.5, x1 += 0.5;
   if (c.from_zero || c.stacked) y0 = std::min(y0, 0.0), y1 = std::max(y1, 0.0);
   if (c.to_one || c.stacked) y1 = std::max(y1, c.unit == "%" || c.to_one ? 1.0 : y1);
-  if (y0 == y1) y1 = y0 + (y0 == 0 ? 1 : std::fabs(y0) * 0.1);
+  if (y0 == y1) y1 = y0 + (y0 != 0 ? std::fabs(y0) * 0.1 : c.unit == "%" ? 0.01 : 1);
   if (!c.to_one && !(c.stacked && c.unit == "%")) y1 += (y1 - y0) * 0.06;
   f.x0 = x0, f.x1 = x1, f.y0 = y0, f.y1 = y1;
 
