@@ -12,6 +12,10 @@ add_executable(qwenlong-l1 ${_ql_tool_sources})
 set_target_properties(qwenlong-l1 PROPERTIES CXX_EXTENSIONS OFF RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
 target_include_directories(qwenlong-l1 PRIVATE "${PROJECT_SOURCE_DIR}/examples/qwenlong_l1")
 target_link_libraries(qwenlong-l1 PRIVATE ql::ql CLI11::CLI11 $<BUILD_INTERFACE:ql_dev>)
+# CLI11 is slow to compile, the more so with optimisation.
+set_source_files_properties(
+  "${PROJECT_SOURCE_DIR}/examples/qwenlong_l1/main.cpp" "${PROJECT_SOURCE_DIR}/examples/qwenlong_l1/options.cpp"
+  PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-O1>)
 if(QL_INSTALL)
   install(TARGETS qwenlong-l1 RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}" OPTIONAL)
 endif()

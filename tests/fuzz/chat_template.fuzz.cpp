@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// sources: chat_template jinja_parse jinja_render file json unicode
 #include <ql/text/chat_template.hpp>
 
 #include <cstdint>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// sources: model_config file json
 #include <ql/io/json.hpp>
 #include <ql/io/model_config.hpp>
 #include <ql/model/config.hpp>

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+// sources: document_qa document_generator phrase_vocabulary lines file json
+// sources: chat_template jinja_parse jinja_render unicode tokenizer bpe pattern
 #include <ql/data/document_qa.hpp>
 #include <ql/io/error.hpp>
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// sources: safetensors file json
 #include <unistd.h>
 #include <ql/io/safetensors.hpp>
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// sources: safetensors file json
 #include <ql/io/safetensors.hpp>
 
 #include <cstdint>

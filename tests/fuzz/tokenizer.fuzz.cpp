@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// sources: tokenizer bpe pattern unicode file json
 #include <ql/text/tokenizer.hpp>
 
 #include <cstdint>

@@ -129,12 +129,14 @@ class Generate(unittest.TestCase):
             given = support.write_lines(f / "in.jsonl", [{"prompt": "w1"}] * 100_000)
             process = subprocess.Popen([support.PROGRAM, "generate", "--model", f, "--in", given, "--out", f / "o", "--max-new-tokens", "400"],
                                        stderr=subprocess.PIPE, text=True)
-            time.sleep(0.5)
+            outputs = lambda: sorted(p.name for p in f.iterdir() if p.name.startswith("o"))
+            while not outputs() and process.poll() is None:  # it has begun to write
+                time.sleep(0.05)
             process.send_signal(signal.SIGINT)
             _, err = process.communicate(timeout=60)
             self.assertEqual(process.returncode, 130, err)
             self.assertIn("interrupted", err)
-            self.assertEqual(sorted(p.name for p in f.iterdir() if p.name.startswith("o")), [])
+            self.assertEqual(outputs(), [])
 
 
 class Convert(unittest.TestCase):
