@@ -126,7 +126,7 @@ auto decoder<T, Context>::score(Context& ctx, const token_tree& tree, const lane
   std::vector<std::int64_t> row_of(tree.segments().size(), 0);
   std::int64_t longest = 0;
   for (std::int32_t i = 0; i < range.count; ++i) {
-    const auto& u = plan.units[static_cast<std::size_t>(range.first + i)];
+    const auto& u = plan.units[static_cast<std::size_t>(range.first) + static_cast<std::size_t>(i)];
     auto& w = t.units_.emplace_back();
     w.lane = u.lane;
     w.ends_tree = u.ends_tree;

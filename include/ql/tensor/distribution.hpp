@@ -30,7 +30,7 @@ struct distribution {
   friend bool operator==(const distribution&, const distribution&) = default;
 };
 
-inline const distribution& checked(const distribution& d) {
+inline distribution checked(const distribution& d) {
   detail::expects(d.temperature > 0 && d.temperature <= 100, "distribution", "temperature",
                   "above 0, at most 100 (greedy is a sampler, not a temperature)", d.temperature);
   detail::expects(d.top_k >= 0, "distribution", "top_k", "0 (all) or more", d.top_k);

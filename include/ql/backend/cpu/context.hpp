@@ -183,11 +183,13 @@ class block_cache {
     const auto size = rounded(bytes);
     if (size >= smallest) {
       std::lock_guard lock(mutex_);
+      bool noted = true;
       try {
         free_.push_back({p, size});
-        return;
-      } catch (...) {  // no room for the note: hand the block back after all
+      } catch (const std::bad_alloc&) {
+        noted = false;  // no room for the note: the block goes back after all
       }
+      if (noted) return;
     }
     ::operator delete(p, std::align_val_t{64});
   }
