@@ -12,6 +12,16 @@
 #include <string>
 #include <vector>
 
+namespace ql::text {
+class tokenizer;
+class chat_template;
+}  // namespace ql::text
+namespace ql::eval {
+struct generation_request;
+struct generation;
+struct protocol;
+}  // namespace ql::eval
+
 namespace ql::tool {
 
 struct sampling {
@@ -35,6 +45,13 @@ struct generation {
   double prefill_seconds = 0, decode_seconds = 0;
 };
 
+// How an evaluation's prompts become tokens, and what ends an answer.
+struct answering {
+  const text::tokenizer* tokenizer = nullptr;
+  const text::chat_template* chat = nullptr;  // may be null: the prompt stands for itself
+  std::vector<token> stop;
+};
+
 // A model for verbs that read it: of either scalar type, with its context.
 class policy {
  public:
@@ -47,6 +64,9 @@ class policy {
   // once interrupted().
   virtual generation generate(std::span<const token> prompt, const sampling& s,
                               const std::function<void(std::size_t, token)>& each) = 0;
+  // Answers to the questions of one document, as an evaluation asks for them: ql::eval::local_policy.
+  virtual std::vector<std::vector<eval::generation>> answer_all(std::span<const eval::generation_request> requests,
+                                                                const eval::protocol& p, const answering& a) = 0;
 };
 
 // Loads a model folder. dtype: "float", "bf16", or "auto" for that of the file (float for F16). threads 0: all cores.

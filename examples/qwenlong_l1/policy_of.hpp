@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// The policy of a scalar type. Its two halves are compiled apart (policy_*.cpp, generate_*.cpp), which takes half the
-// time each.
+// The policy of a scalar type. Its parts are compiled apart (policy_*.cpp, generate_*.cpp, answer_*.cpp), which takes a
+// part of the time each.
 
 #include <ql/backend/cpu/context.hpp>
 #include <ql/model/decoder.hpp>
@@ -21,6 +21,8 @@ class policy_of final : public policy {
   std::vector<float> logprobs(std::span<const token> ids, std::vector<float>* last_logits) override;
   generation generate(std::span<const token> prompt, const sampling& s,
                       const std::function<void(std::size_t, token)>& each) override;
+  std::vector<std::vector<eval::generation>> answer_all(std::span<const eval::generation_request> requests,
+                                                        const eval::protocol& p, const answering& a) override;
 
  private:
   std::vector<float> logits_after(std::span<const token> ids);

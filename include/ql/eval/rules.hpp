@@ -3,6 +3,7 @@
 
 // The rule rewards of an evaluation. Unlike in training, a response without </think> is read as a whole.
 
+#include <ql/rl/extract.hpp>
 #include <ql/rl/reward.hpp>
 
 #include <cstdint>
@@ -35,5 +36,13 @@ rl::outcome rule_score(rule_mode mode, const rl::graded_item& item);
 //   repo_eval: as the released code parses it, by kind of answer.
 //   strict_eval: what is boxed, else what follows the last "answer is", else what follows </think>.
 std::optional<std::string> answer_of(rule_mode mode, rl::answer_kind kind, std::string_view response);
+
+// What a judge is shown of an item. repo_eval: the parsed answer and the first gold answer; where nothing was parsed,
+// as the released code does it, "None" (text) or the final text without its fixed phrase (numbers). strict_eval:
+// answer_of and all gold answers.
+struct present_answer {
+  rule_mode mode = rule_mode::strict_eval;
+  std::optional<rl::presented> operator()(const rl::graded_item& item) const;
+};
 
 }  // namespace ql::eval

@@ -107,4 +107,23 @@ std::optional<std::string> answer_of(rule_mode mode, rl::answer_kind kind, std::
   return text::encode_utf8(*a);
 }
 
+std::optional<rl::presented> present_answer::operator()(const rl::graded_item& item) const {
+  if (item.gold.empty()) return std::nullopt;
+  auto answer = answer_of(mode, item.kind, item.response);
+  if (mode == rule_mode::strict_eval) {
+    if (!answer) return std::nullopt;
+    return rl::presented{std::move(*answer), {item.gold.begin(), item.gold.end()}};
+  }
+  if (!answer && item.kind == rl::answer_kind::text) answer = "None";
+  if (!answer && item.kind == rl::answer_kind::numeric) {
+    const std::u32string rest = text::without(final_text(item.response), U"Therefore, the answer is");
+    std::u32string_view s = text::trim(rest);
+    while (!s.empty() && s.back() == U'.') s.remove_suffix(1);
+    s = text::trim(s);
+    if (!s.empty()) answer = text::encode_utf8(s);
+  }
+  if (!answer) return std::nullopt;
+  return rl::presented{std::move(*answer), {std::string(item.gold[0])}};
+}
+
 }  // namespace ql::eval

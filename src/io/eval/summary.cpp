@@ -212,7 +212,7 @@ std::vector<std::string> group_row(const group_summary& g) {
   return row;
 }
 
-std::vector<std::string> comparison_cells(const comparison_row& r) {
+std::vector<std::string> comparison_cells(const comparison_row& r, bool adjusted) {
   return {r.name,
           std::to_string(r.items),
           std::to_string(r.documents),
@@ -222,7 +222,7 @@ std::vector<std::string> comparison_cells(const comparison_row& r) {
           "[" + percent(r.bootstrap.difference.low) + ", " + percent(r.bootstrap.difference.high) + "]",
           small_p(r.bootstrap.p),
           small_p(r.sign_flip),
-          small_p(r.holm),
+          adjusted ? small_p(r.holm) : "-",
           r.mcnemar ? small_p(*r.mcnemar) : "-",
           std::to_string(r.unknown)};
 }
@@ -338,7 +338,8 @@ std::string table(const summary& s) {
                     ", rule " + std::string(name_of(p.rule)) + ", " + std::to_string(p.samples) +
                     (p.samples == 1 ? " sample" : " samples") + " an item, temperature " + fixed(p.temperature, 2) +
                     ", top-p " + fixed(p.top_p, 2) + "\n\n";
-  const std::string pass = "pass@" + std::to_string(p.samples), confidence = percent(s.intervals.confidence) + " %";
+  const std::string pass = "pass@" + std::to_string(p.samples),
+                    confidence = fixed(100 * s.intervals.confidence, 0) + " %";
   std::vector<std::vector<std::string>> rows{{"benchmark", "items", "docs", "score", confidence, "rule", "EM", "F1",
                                               "cover", pass, "input", "output", "failed", "abstained"}};
   for (const auto& g : s.benchmarks) rows.push_back(group_row(g));
@@ -426,13 +427,13 @@ std::string to_json(const comparison& c) {
 
 std::string table(const comparison& c) {
   std::vector<std::vector<std::string>> rows{{"benchmark", "items", "docs", "first", "second", "gain",
-                                              percent(c.intervals.confidence) + " %", "p boot", "p flip", "p Holm",
-                                              "p McN", "unknown"}};
-  for (const auto& r : c.benchmarks) rows.push_back(comparison_cells(r));
-  if (c.benchmarks.size() != 1) rows.push_back(comparison_cells(c.all));
+                                              fixed(100 * c.intervals.confidence, 0) + " %", "p boot", "p flip",
+                                              "p Holm", "p McN", "unknown"}};
+  for (const auto& r : c.benchmarks) rows.push_back(comparison_cells(r, true));
+  if (c.benchmarks.size() != 1) rows.push_back(comparison_cells(c.all, false));
   rows.push_back({});
   rows.push_back({"prompt tokens"});
-  for (const auto& r : c.lengths) rows.push_back(comparison_cells(r));
+  for (const auto& r : c.lengths) rows.push_back(comparison_cells(r, false));
   std::string out = "first: " + c.first.policy + "\nsecond: " + c.second.policy + "\n\n" + layout_rows(rows);
   if (c.all.unknown > 0)
     out += "\n" + std::to_string(c.all.unknown) +
