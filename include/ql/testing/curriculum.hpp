@@ -23,7 +23,6 @@
 #include <vector>
 
 namespace ql::testing {
-namespace laws {
 namespace detail {
 
 struct as_it_is {
@@ -75,6 +74,8 @@ bool scripted_step(const C& course, typename C::state& s, const ql::curriculum::
 }
 
 }  // namespace detail
+
+namespace laws {
 
 // It ends; its limits never fall; every example drawn is within them; none is drawn twice in a step; visits count from
 // 0 without a gap, so that no random number is used twice; a group with a NaN changes nothing; the same seed gives the
