@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "judge.hpp"
 
-#include <atomic>
 #include <ql/io/json.hpp>
 #include <ql/rl/verify_strict.hpp>
 
@@ -9,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <atomic>
 #include <csignal>
 #include <cstdlib>
 #include <map>

@@ -96,16 +96,18 @@ std::string curriculum(const C& course, const ql::curriculum::pool& data, std::u
     const auto at = course.now(s);
     const phase limits = at == activity::finished ? phase{} : phase(course.limits(s));
     if (at != activity::finished) {
-      if (limits.prompt_limit() < limit) return laws::detail::miscounted("prompt limit", limit, limits.prompt_limit());
+      if (limits.prompt_limit() < limit)
+        return testing::detail::miscounted("prompt limit", limit, limits.prompt_limit());
       limit = limits.prompt_limit();
     }
     typename C::state restored = through(s);
     if (!(restored == s)) return "a restored state differs in step " + std::to_string(steps);
 
-    const bool more = laws::detail::scripted_step(course, s, data, seed, seen);
-    if (laws::detail::scripted_step(course, restored, data, seed, other) != more || other != seen || !(restored == s))
+    const bool more = testing::detail::scripted_step(course, s, data, seed, seen);
+    if (testing::detail::scripted_step(course, restored, data, seed, other) != more || other != seen ||
+        !(restored == s))
       return "a restored state goes on differently in step " + std::to_string(steps);
-    laws::detail::scripted_step(course, twin, data, seed, other);
+    testing::detail::scripted_step(course, twin, data, seed, other);
     if (other != seen || !(twin == s)) return "the same seed runs differently in step " + std::to_string(steps);
     if (!more) return "";
 
@@ -114,9 +116,9 @@ std::string curriculum(const C& course, const ql::curriculum::pool& data, std::u
     for (const auto& d : seen) {
       if (d.example >= data.size()) return name(d.example) + " does not exist";
       if (data.prompt_tokens[d.example] > limits.prompt_limit())
-        return laws::detail::miscounted("prompt of " + name(d.example), limit, data.prompt_tokens[d.example]);
+        return testing::detail::miscounted("prompt of " + name(d.example), limit, data.prompt_tokens[d.example]);
       if (d.visit != count[d.example])
-        return laws::detail::miscounted("visit of " + name(d.example), count[d.example], d.visit);
+        return testing::detail::miscounted("visit of " + name(d.example), count[d.example], d.visit);
       ++count[d.example];
       in_step.push_back(d.example);
     }
@@ -147,7 +149,7 @@ std::string index_sampler(const S& sampler, const ql::curriculum::index_list& li
     if (sampler.draw(copy, list, n, avoid) != got || !(copy == s)) return "two equal states draw differently";
     const auto free = static_cast<std::int64_t>(list.items.size() - avoid.size());
     if (static_cast<std::int64_t>(got.size()) != std::min(n, free))
-      return laws::detail::miscounted("items of a batch", std::min(n, free), static_cast<std::int64_t>(got.size()));
+      return testing::detail::miscounted("items of a batch", std::min(n, free), static_cast<std::int64_t>(got.size()));
     std::sort(got.begin(), got.end());
     if (std::adjacent_find(got.begin(), got.end()) != got.end()) return "an item is twice in a batch";
     for (const auto item : got) {
@@ -172,9 +174,10 @@ std::string epochs(const S& sampler, const ql::curriculum::index_list& list, std
       ++drawn;
     }
     const auto [least, most] = std::minmax_element(count.begin(), count.end());
-    if (*most - *least > 1) return laws::detail::miscounted("visits behind the most visited item", 1, *most - *least);
+    if (*most - *least > 1)
+      return testing::detail::miscounted("visits behind the most visited item", 1, *most - *least);
     const auto size = static_cast<std::int64_t>(list.items.size());
-    if (drawn % size == 0 && *least != drawn / size) return laws::detail::miscounted("visits", drawn / size, *least);
+    if (drawn % size == 0 && *least != drawn / size) return testing::detail::miscounted("visits", drawn / size, *least);
   }
   return "";
 }
