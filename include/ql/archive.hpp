@@ -227,15 +227,15 @@ void save_body(archive_writer& a, const T& v) {
   }
 }
 
-template <class V, std::size_t I = 0>
+template <class V, std::size_t Index = 0>
 void load_variant(archive_reader& a, V& v, std::size_t index) {
-  if constexpr (I < std::variant_size_v<V>) {
-    if (index == I) {
-      std::variant_alternative_t<I, V> x{};
+  if constexpr (Index < std::variant_size_v<V>) {
+    if (index == Index) {
+      std::variant_alternative_t<Index, V> x{};
       load_body(a, x);
-      v.template emplace<I>(std::move(x));
+      v.template emplace<Index>(std::move(x));
     } else {
-      load_variant<V, I + 1>(a, v, index);
+      load_variant<V, Index + 1>(a, v, index);
     }
   } else {
     throw archive_error("archive: alternative " + std::to_string(index) + " of " +

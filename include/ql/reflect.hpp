@@ -176,12 +176,12 @@ void fields_from_tree(const tree& t, T& v, const std::string& key, problems& out
   unknown_keys(out, key, t, known);
 }
 
-template <class V, std::size_t I = 0>
+template <class V, std::size_t Index = 0>
 void alternative_from_tree(const tree& t, V& v, std::size_t index, const std::string& key, problems& out) {
-  if constexpr (I < std::variant_size_v<V>) {
-    if (index != I) return alternative_from_tree<V, I + 1>(t, v, index, key, out);
-    if (v.index() != I) v.template emplace<I>();
-    if (t.is_object()) fields_from_tree(t, *std::get_if<I>(&v), key, out, "kind");
+  if constexpr (Index < std::variant_size_v<V>) {
+    if (index != Index) return alternative_from_tree<V, Index + 1>(t, v, index, key, out);
+    if (v.index() != Index) v.template emplace<Index>();
+    if (t.is_object()) fields_from_tree(t, *std::get_if<Index>(&v), key, out, "kind");
   }
 }
 

@@ -25,9 +25,9 @@ struct anything {
   }
 };
 
-template <class T, std::size_t... I>
-constexpr bool takes(std::index_sequence<I...>) {
-  return requires { T{((void)I, anything<T>{})...}; };
+template <class T, std::size_t... Index>
+constexpr bool takes(std::index_sequence<Index...>) {
+  return requires { T{((void)Index, anything<T>{})...}; };
 }
 
 template <class T, std::size_t N = 0>
