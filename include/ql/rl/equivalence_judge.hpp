@@ -7,9 +7,7 @@
 #include <ql/rl/detail/text.hpp>
 #include <ql/rl/judge.hpp>
 
-#include <algorithm>
 #include <cstdint>
-#include <iterator>
 #include <span>
 #include <string>
 #include <string_view>
@@ -26,10 +24,15 @@ inline std::int64_t small_number(std::string_view w) {
                                       "seven",    "eight",   "nine",    "ten",       "eleven",   "twelve",  "thirteen",
                                       "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"};
   constexpr std::string_view tens[] = {"twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"};
-  for (std::size_t i = 0; i < std::size(low); ++i)
-    if (w == low[i]) return static_cast<std::int64_t>(i);
-  for (std::size_t i = 0; i < std::size(tens); ++i)
-    if (w == tens[i]) return static_cast<std::int64_t>(10 * i + 20);
+  std::int64_t n = 0;
+  for (const auto name : low) {
+    if (w == name) return n;
+    ++n;
+  }
+  for (const auto name : tens) {
+    if (w == name) return n;
+    n += 10;
+  }
   return w == "hundred" ? 100 : w == "thousand" ? 1000 : -1;
 }
 
@@ -80,7 +83,9 @@ struct equivalence_judge {
       const auto a = split(from), b = split(to);
       if (a.empty()) continue;
       for (std::size_t i = 0; i + a.size() <= words.size();) {
-        if (!std::equal(a.begin(), a.end(), words.begin() + static_cast<std::ptrdiff_t>(i))) {
+        std::size_t k = 0;
+        while (k < a.size() && words[i + k] == a[k]) ++k;
+        if (k < a.size()) {
           ++i;
           continue;
         }
@@ -95,7 +100,9 @@ struct equivalence_judge {
       if (const auto n = detail::number_in_words(words, i); n >= 0) {
         out.push_back(std::to_string(n));
       } else {
-        if (std::find(dropped.begin(), dropped.end(), words[i]) == dropped.end()) out.push_back(words[i]);
+        bool decides = true;
+        for (const auto& word : dropped) decides = decides && word != words[i];
+        if (decides) out.push_back(words[i]);
         ++i;
       }
     }
@@ -108,9 +115,9 @@ struct equivalence_judge {
   void operator()(std::span<const judge_query> queries, std::span<outcome> out) const {
     detail::expects(queries.size() == out.size(), "equivalence_judge", "outcomes", queries.size(), out.size());
     for (std::size_t i = 0; i < queries.size(); ++i) {
-      const auto& gold = queries[i].gold;
-      out[i] = scored{
-          std::any_of(gold.begin(), gold.end(), [&](auto g) { return same(queries[i].prediction, g); }) ? 1.0 : 0.0};
+      bool right = false;
+      for (const auto gold : queries[i].gold) right = right || same(queries[i].prediction, gold);
+      out[i] = scored{right ? 1.0 : 0.0};
     }
   }
 
