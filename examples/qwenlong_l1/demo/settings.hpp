@@ -12,7 +12,7 @@ struct demo_settings {
   std::uint64_t seed = 1;
   tiny::drill_options drill;
   tiny::warm_up_options warm_up;
-  double yarn = 4;                   // stretches the rotary embedding for RL; 1: as warm-up left it
+  double yarn = 8;                   // stretches the rotary embedding for RL; 1: as warm-up left it
   std::int64_t documents = 512;      // of each phase, four questions each
   std::int64_t held_out = 256;       // of each length, four questions each
   std::int64_t judge = 1;            // 1: the equivalence judge is asked where the rule says no
@@ -31,9 +31,9 @@ inline demo_settings default_demo() {
     p.retention.fraction = 0.06;
     r.phases.push_back(p);
   };
-  phase("up to 256 tokens", 128, 256, 40);
-  phase("up to 512 tokens", 256, 512, 60);
-  phase("up to 1024 tokens", 512, 1024, 60);
+  phase("up to 256 tokens", 128, 256, 60);
+  phase("up to 512 tokens", 256, 512, 90);
+  phase("up to 1024 tokens", 512, 1024, 90);
   r.train_groups = 128, r.updates_per_batch = 1, r.refill_rounds = 1;
   r.overlong = 0, r.temperature = 1, r.top_p = 1;
   r.aggregation = aggregation_kind::token_mean, r.advantage_eps = 1e-4;
