@@ -29,7 +29,7 @@ struct drill_options {
 };
 
 struct warm_up_options {
-  std::int64_t steps = 1200;
+  std::int64_t steps = 2000;
   std::int64_t tokens = 3000;  // of a step
   std::int32_t shortest = 32, longest = 128;
   std::int32_t questions = 8;
