@@ -90,7 +90,9 @@ concept environment = requires(E& e, std::int64_t i, std::span<const answer_requ
 // Tokens of an example's whole prompt: what phases and limits are measured in.
 template <environment E>
 std::int64_t prompt_tokens(E& e, std::int64_t example) {
-  const std::span<const token> c = e.context(e.bundle(example)), q = e.question(example);
+  const auto& context_of = e.context(e.bundle(example));
+  const auto& question_of = e.question(example);
+  const std::span<const token> c = context_of, q = question_of;
   return static_cast<std::int64_t>(c.size() + q.size());
 }
 
