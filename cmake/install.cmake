@@ -11,13 +11,14 @@ foreach(component IN LISTS QL_COMPONENTS)
   install(
     TARGETS ${_ql_installed}
     EXPORT ql_${component}
-    ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}"
-    FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+    ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT development
+    FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" COMPONENT development)
   install(
     EXPORT ql_${component}
     NAMESPACE ql::
     FILE ql-${component}.cmake
-    DESTINATION "${_ql_package_dir}")
+    DESTINATION "${_ql_package_dir}"
+    COMPONENT development)
 endforeach()
 
 configure_package_config_file(
@@ -26,5 +27,6 @@ configure_package_config_file(
 write_basic_package_version_file(
   "${PROJECT_BINARY_DIR}/package/ql-config-version.cmake" COMPATIBILITY SameMinorVersion)
 install(FILES "${PROJECT_BINARY_DIR}/package/ql-config.cmake" "${PROJECT_BINARY_DIR}/package/ql-config-version.cmake"
-        DESTINATION "${_ql_package_dir}")
-install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" DESTINATION "${CMAKE_INSTALL_DOCDIR}")
+        DESTINATION "${_ql_package_dir}" COMPONENT development)
+install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" DESTINATION "${CMAKE_INSTALL_DOCDIR}" COMPONENT license)
+include("${CMAKE_CURRENT_LIST_DIR}/pkgconfig.cmake")

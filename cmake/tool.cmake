@@ -17,7 +17,7 @@ set_source_files_properties(
   "${PROJECT_SOURCE_DIR}/examples/qwenlong_l1/main.cpp" "${PROJECT_SOURCE_DIR}/examples/qwenlong_l1/options.cpp"
   PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-O1>)
 if(QL_INSTALL)
-  install(TARGETS qwenlong-l1 RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}" OPTIONAL)
+  install(TARGETS qwenlong-l1 RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}" COMPONENT program OPTIONAL)
 endif()
 
 if(QL_BUILD_TESTS AND NOT QL_TEST_ONLY_THREADS)

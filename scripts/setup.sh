@@ -6,7 +6,7 @@ set -euo pipefail
 
 packages=(g++ cmake ninja-build libgtest-dev libgmock-dev libbenchmark-dev libeigen3-dev libboost-dev libfmt-dev
           libsimdjson-dev libpcre2-dev libutf8proc-dev libtomlplusplus-dev zlib1g-dev libcurl4-openssl-dev libcli11-dev
-          python3 git ccache clang-19 libclang-rt-19-dev)
+          python3 git ccache pkgconf dpkg-dev clang-19 libclang-rt-19-dev)
 case "${1:-}" in
   "") ;;
   --full)

@@ -28,7 +28,7 @@ def machine_paths(prefix):
     """Package files that name the source or the build folder."""
     return [
         f"{path.relative_to(prefix)} names {house.ROOT}: the package cannot be moved"
-        for path in sorted(pathlib.Path(prefix).rglob("*.cmake")) if str(house.ROOT) in path.read_text()
+        for path in sorted(pathlib.Path(prefix).rglob("*")) if path.suffix in (".cmake", ".pc") and str(house.ROOT) in path.read_text()
     ]
 
 
