@@ -51,7 +51,7 @@ int perform(const ql::tool::action& a) {
     if (ql::tool::interrupted() && code == 0) code = complain("interrupted", 130);
     return code;
   } catch (const ql::error& e) {
-    return complain(e.what(), exit_code(e));
+    return complain((std::string(e.what()) + " [" + e.id() + "]").c_str(), exit_code(e));
   } catch (const std::bad_alloc&) {
     return complain("not enough memory", 1);
   } catch (const std::exception& e) {

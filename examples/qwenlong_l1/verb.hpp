@@ -19,7 +19,7 @@ using action = std::function<int()>;
 //   int run(const settings& s) { ... return 0; }
 //   verb inspect_verb() { return {"inspect", "says what a model folder holds", bind<settings, declare, run>}; }
 //
-// run() throws ql::error for what it cannot do: main() prints the message in one line and exits with 2 where the input
+// run() throws ql::error for what it cannot do: main() prints the message and its id and exits with 2 where the input
 // or its use is wrong (argument, format, file and template errors), with 1 otherwise.
 struct verb {
   const char* name;

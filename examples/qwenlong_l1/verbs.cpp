@@ -19,12 +19,13 @@ verb score_verb();
 verb judge_audit_verb();
 verb eval_verb();
 verb eval_compare_verb();
+verb explain_verb();
 
 std::span<verb (*const)()> verbs() {
   static constexpr verb (*list[])() = {
-      demo_verb,   inspect_verb,  convert_verb,     tokenize_verb, detokenize_verb,
-      render_verb, logprobs_verb, generate_verb,    report_verb,   compare_verb,
-      sample_verb, score_verb,    judge_audit_verb, eval_verb,     eval_compare_verb,
+      demo_verb,        inspect_verb,  convert_verb,      tokenize_verb, detokenize_verb, render_verb,
+      logprobs_verb,    generate_verb, report_verb,       compare_verb,  sample_verb,     score_verb,
+      judge_audit_verb, eval_verb,     eval_compare_verb, explain_verb,
   };
   return list;
 }

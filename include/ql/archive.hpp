@@ -33,6 +33,7 @@ namespace ql {
 class archive_error : public error {
  public:
   using error::error;
+  const char* id() const noexcept override { return "QL-E0305"; }
 };
 
 // Collects the bytes of values (little-endian).

@@ -14,36 +14,64 @@ namespace ql {
 class error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
+  // The entry of docs/errors.md that tells likely causes and what to do; `qwenlong-l1 explain ID` prints it.
+  virtual const char* id() const noexcept { return "QL-E0001"; }
 };
 
 // Extents or strides that do not fit together.
 class shape_error : public error {
  public:
   using error::error;
+  const char* id() const noexcept override { return "QL-E0101"; }
 };
 
 // A value outside its domain: a token id, a temperature, a segment's parent.
 class argument_error : public error {
  public:
   using error::error;
+  const char* id() const noexcept override { return "QL-E0102"; }
 };
 
-// Use of something that is no longer valid: a tape or cached keys of older weights.
+// Settings that break their rules: what() has a line for each "key = value: expected rule; fix".
+class settings_error : public argument_error {
+ public:
+  using argument_error::argument_error;
+  const char* id() const noexcept override { return "QL-E0103"; }
+};
+
+// A call in the wrong order, or parts that were not made for each other.
 class state_error : public error {
  public:
   using error::error;
+  const char* id() const noexcept override { return "QL-E0104"; }
+};
+
+// A tape or cached keys of older weights.
+class stale_error : public state_error {
+ public:
+  using state_error::state_error;
+  const char* id() const noexcept override { return "QL-E0105"; }
+};
+
+// Step after step nothing to train on.
+class starved_error : public state_error {
+ public:
+  using state_error::state_error;
+  const char* id() const noexcept override { return "QL-E0106"; }
 };
 
 // Non-finite numbers where finite ones are required.
 class numeric_error : public error {
  public:
   using error::error;
+  const char* id() const noexcept override { return "QL-E0201"; }
 };
 
 // A backend that cannot do what is asked of it on this machine.
 class backend_error : public error {
  public:
   using error::error;
+  const char* id() const noexcept override { return "QL-E0202"; }
 };
 
 namespace detail {

@@ -21,6 +21,7 @@ namespace ql {
 class interruption : public error {
  public:
   interruption() : error("interrupted") {}
+  const char* id() const noexcept override { return "QL-E0501"; }
 };
 
 enum class run_end : std::uint8_t { finished, interrupted };

@@ -373,10 +373,10 @@ class rl_trainer {
       r.kind = advance_kind::skipped;
       ++state_.skipped;
       ++state_.all_skipped;
-      detail::expects<state_error>(state_.skipped < options_.skips, "rl_trainer", "groups",
-                                   "a group to train on within " + std::to_string(options_.skips) + " steps",
-                                   "none: every group was all right, all wrong or dropped; choose easier or harder "
-                                   "examples, a longer answer, or another filter");
+      detail::expects<starved_error>(state_.skipped < options_.skips, "rl_trainer", "groups",
+                                     "a group to train on within " + std::to_string(options_.skips) + " steps",
+                                     "none: every group was all right, all wrong or dropped; choose easier or harder "
+                                     "examples, a longer answer, or another filter");
     } else {
       state_.skipped = 0;
       advantages(kept);

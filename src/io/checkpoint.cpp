@@ -124,9 +124,9 @@ std::string manifest_text(value::object_type body) {
 
 value::object_type parse_manifest(const std::string& text, const std::string& shown) {
   value::object_type body = io::json::parse(text, shown, {.bytes = manifest_limit, .depth = 8}).object();
-  if (body.empty() || body.back().first != "hash") throw io::format_error(shown + ": it has no hash; it is damaged");
+  if (body.empty() || body.back().first != "hash") throw io::checkpoint_error(shown + ": it has no hash; it is damaged");
   body.pop_back();
-  if (manifest_text(body) != text) throw io::format_error(shown + ": its hash does not fit; it is damaged");
+  if (manifest_text(body) != text) throw io::checkpoint_error(shown + ": its hash does not fit; it is damaged");
   return body;
 }
 
@@ -332,7 +332,7 @@ namespace {
 class file_reader {
  public:
   file_reader(const std::string& folder, const std::string& name) : path_(folder + "/" + name) {
-    if (!io::is_plain_file_name(name)) throw io::format_error(path_ + ": expected a plain file name");
+    if (!io::is_plain_file_name(name)) throw io::checkpoint_error(path_ + ": expected a plain file name");
     d_.fd = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
     if (d_.fd < 0) fail_errno(path_, "open", errno);
     struct stat s{};
@@ -348,7 +348,7 @@ class file_reader {
                                 static_cast<off_t>(offset));
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) fail_errno(path_, "read", errno);
-      if (n == 0) throw io::format_error(path_ + ": it ends early");
+      if (n == 0) throw io::checkpoint_error(path_ + ": it ends early");
       offset += static_cast<std::uint64_t>(n);
       out = out.subspan(static_cast<std::size_t>(n));
     }
@@ -379,7 +379,7 @@ checkpoint_blob blob_of(const value& v, const std::string& shown) {
     fine = !__builtin_mul_overflow(values, std::uint64_t{size_of_type(b.type)}, &values) &&
            (b.shape.empty() || values == b.bytes);
   }
-  if (!fine) throw io::format_error(shown + ": the entry of \"" + b.name + "\" contradicts itself");
+  if (!fine) throw io::checkpoint_error(shown + ": the entry of \"" + b.name + "\" contradicts itself");
   return b;
 }
 
@@ -391,9 +391,9 @@ checkpoint_reader::checkpoint_reader(const io::file_path& path) : folder_(path.t
   const auto body = parse_manifest(io::read_file(shown, manifest_limit), shown);
   const io::json::value manifest(body);
   if (!manifest.at("format").is_string() || manifest.at("format").string() != format_name)
-    throw io::format_error(shown + ": not a checkpoint's manifest");
+    throw io::checkpoint_error(shown + ": not a checkpoint's manifest");
   if (manifest.at("version").integer() != 1)
-    throw io::format_error(shown + ": version " + std::to_string(manifest.at("version").integer()) +
+    throw io::checkpoint_error(shown + ": version " + std::to_string(manifest.at("version").integer()) +
                            " of the format; this program reads version 1");
   step_ = manifest.at("step").integer();
   for (const auto& v : manifest.at("blobs").array()) blobs_.push_back(blob_of(v, shown));
@@ -406,11 +406,11 @@ checkpoint_reader::checkpoint_reader(const io::file_path& path) : folder_(path.t
     std::uint64_t end = 0;
     for (const auto* b : blobs) {
       if (b->offset != end || b->bytes > std::uint64_t{1} << 62)
-        throw io::format_error(shown + ": \"" + b->name + "\" does not lie behind the blob before it");
+        throw io::checkpoint_error(shown + ": \"" + b->name + "\" does not lie behind the blob before it");
       end += padded(b->bytes);
     }
     if (file.size() != end)
-      throw io::format_error(file.path() + ": " + count(file.size()) + " bytes, its manifest says " + count(end) +
+      throw io::checkpoint_error(file.path() + ": " + count(file.size()) + " bytes, its manifest says " + count(end) +
                              (file.size() < end ? "; it was cut short" : ""));
     for (const auto* b : blobs) {
       io::hasher h;
@@ -421,7 +421,7 @@ checkpoint_reader::checkpoint_reader(const io::file_path& path) : folder_(path.t
         done += part.size();
       }
       if (h.finish() != b->hash)
-        throw io::format_error(file.path() + ": \"" + b->name + "\" does not have the hash of its manifest; " +
+        throw io::checkpoint_error(file.path() + ": \"" + b->name + "\" does not have the hash of its manifest; " +
                                "it is damaged");
     }
   }
@@ -437,9 +437,9 @@ const checkpoint_blob* checkpoint_reader::find(std::string_view name) const {
 
 const checkpoint_blob& checkpoint_reader::at(std::string_view name, std::string_view type) const {
   const auto* b = find(name);
-  if (b == nullptr) throw io::format_error(folder_ + ": it has no blob \"" + std::string(name) + "\"");
+  if (b == nullptr) throw io::checkpoint_error(folder_ + ": it has no blob \"" + std::string(name) + "\"");
   if (b->type != type)
-    throw io::format_error(folder_ + ": \"" + b->name + "\" is of type " + b->type + ", wanted is " +
+    throw io::checkpoint_error(folder_ + ": \"" + b->name + "\" is of type " + b->type + ", wanted is " +
                            std::string(type));
   return *b;
 }
@@ -447,7 +447,7 @@ const checkpoint_blob& checkpoint_reader::at(std::string_view name, std::string_
 void checkpoint_reader::read(std::string_view name, std::string_view type, std::span<std::byte> out) const {
   const auto& b = at(name, type);
   if (b.bytes != out.size())
-    throw io::format_error(folder_ + ": \"" + b.name + "\" has " + count(b.bytes) + " bytes, wanted are " +
+    throw io::checkpoint_error(folder_ + ": \"" + b.name + "\" has " + count(b.bytes) + " bytes, wanted are " +
                            count(out.size()));
   file_reader(folder_, b.file).read(b.offset, out);
 }
@@ -505,7 +505,7 @@ std::optional<checkpoint_reader> checkpoint_store::newest(std::vector<checkpoint
   if (!found && !damaged.empty()) {
     std::string s = directory_ + ": none of its checkpoints is complete:";
     for (const auto& d : damaged) s += "\n  " + d.name + ": " + d.reason;
-    throw io::format_error(s + "\nRemove the folder to begin anew.");
+    throw io::checkpoint_error(s + "\nRemove the folder to begin anew.");
   }
   for (const auto& d : damaged) {  // out of the way, or they would pass for the newest
     const fs::path from = fs::path(directory_) / d.name;

@@ -179,8 +179,8 @@ bool pattern::find(std::string_view text, std::size_t from, scratch& s, std::siz
   if (rc < 0) {
     PCRE2_UCHAR message[256];
     pcre2_get_error_message(rc, message, sizeof message);
-    throw error(std::string("tokenizer: regular expression: ") + reinterpret_cast<const char*>(message) +
-                "; the pattern needs too many steps on this text");
+    throw io::format_error(std::string("tokenizer: regular expression: ") + reinterpret_cast<const char*>(message) +
+                           "; the pattern needs too many steps on this text");
   }
   const PCRE2_SIZE* o = pcre2_get_ovector_pointer(match);
   begin = o[0];

@@ -75,7 +75,7 @@ void locate(problems& p, const io::toml::document& file, const std::vector<std::
 void refuse(const problems& p) {
   std::string s = io::text_of(p);
   s.pop_back();
-  throw argument_error(s);
+  throw settings_error(s);
 }
 
 void too_large(std::uint64_t value) {

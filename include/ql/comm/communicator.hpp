@@ -28,6 +28,7 @@ using namespace ql::detail;  // `detail::expects` means the same in ql and in ql
 class comm_error : public error {
  public:
   comm_error(const std::string& what, int rank) : error(what), rank_(rank) {}
+  const char* id() const noexcept override { return "QL-E0401"; }
   int rank() const { return rank_; }  // the first one that is named
 
  private:

@@ -52,9 +52,9 @@ class problem_list {
     }
     return s;
   }
-  // Throws argument_error with every broken rule.
+  // Throws settings_error with every broken rule.
   void throw_if_any() const {
-    if (!found_.empty()) throw argument_error(text());
+    if (!found_.empty()) throw settings_error(text());
   }
 
  private:

@@ -11,6 +11,7 @@ namespace ql::io {
 class file_error : public error {
  public:
   using error::error;
+  const char* id() const noexcept override { return "QL-E0301"; }
 };
 
 // A disk without room: what could not be written is not there, what was there before still is. After making room the
@@ -26,6 +27,7 @@ class disk_full_error : public file_error {
         needed_(needed),
         missing_(missing) {}
 
+  const char* id() const noexcept override { return "QL-E0302"; }
   const std::string& directory() const { return directory_; }
   std::uint64_t needed_bytes() const { return needed_; }
   std::uint64_t missing_bytes() const { return missing_; }
@@ -39,6 +41,14 @@ class disk_full_error : public file_error {
 class format_error : public error {
  public:
   using error::error;
+  const char* id() const noexcept override { return "QL-E0303"; }
+};
+
+// A checkpoint that is damaged, is none, or holds something else than is wanted.
+class checkpoint_error : public format_error {
+ public:
+  using format_error::format_error;
+  const char* id() const noexcept override { return "QL-E0304"; }
 };
 
 }  // namespace ql::io

@@ -15,6 +15,7 @@ namespace ql::io {
 class recipe_error : public error {
  public:
   recipe_error(const std::string& what, difference d) : error(what), difference_(static_cast<difference&&>(d)) {}
+  const char* id() const noexcept override { return "QL-E0306"; }
   const difference& first_difference() const { return difference_; }
 
  private:

@@ -279,7 +279,7 @@ void decoder<T, Context>::unit_forward(Context& ctx, tape& t, unit_work& u, keep
 template <scalar T, execution_context Context>
 void decoder<T, Context>::backward(Context& ctx, tape& t, scores<const A> d) {
   using ql::detail::expects;
-  expects<state_error>(t.version_ == version_, "decoder::backward", "tape",
+  expects<stale_error>(t.version_ == version_, "decoder::backward", "tape",
                        "a tape of the current weights (version " + std::to_string(version_) + ")",
                        "one of version " + std::to_string(t.version_));
   expects<state_error>(t.backward_, "decoder::backward", "tape", "a tape scored for backward, used once",

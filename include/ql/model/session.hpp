@@ -163,7 +163,7 @@ class session {
 
   void fresh() const {
     if (version_ == policy_->weights_version()) return;  // checked every step: the message is built only when needed
-    ql::detail::fail<state_error>(
+    ql::detail::fail<stale_error>(
         "session", "keys", "keys of the current weights (version " + std::to_string(policy_->weights_version()) + ")",
         "keys of version " + std::to_string(version_));
   }

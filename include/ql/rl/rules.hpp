@@ -67,11 +67,11 @@ namespace detail {
     text.append(v.key).append(" = ").append(std::to_string(v.value)).append(": expected ").append(v.rule);
     text.append("; ").append(v.fix);
   }
-  throw argument_error(text);
+  throw settings_error(text);
 }
 }  // namespace detail
 
-// Throws argument_error with one line per broken rule: key, value, rule, fix.
+// Throws settings_error with one line per broken rule: key, value, rule, fix.
 template <class X>
 constexpr void expects_valid(const X& x) {
   const rule_book r = broken_rules(x);

@@ -17,6 +17,7 @@ namespace ql::text {
 class template_error : public error {
  public:
   template_error(const std::string& message, int line) : error(message), line_(line) {}
+  const char* id() const noexcept override { return "QL-E0307"; }
   int line() const { return line_; }  // of the template, from 1; 0: none
 
  private:
