@@ -196,6 +196,18 @@ class rl_trainer {
   // Called often while answers are sampled, with the number of tokens drawn in this round; what it throws leaves
   // advance() with the state as it was before. The way to interrupt a run.
   void on_sampling(std::function<void(std::int64_t)> f) { between_ = std::move(f); }
+  // Where a decision to drop a group for its abstained score is kept before it counts (on_abstention::drop), so that a
+  // run which is killed and goes on from an older checkpoint drops the same groups although the judge is back:
+  // `journal.dropped(step, group)` and `journal.append_drop(step, group, why)`, as io::verdict_journal has them. A step
+  // is counted with the skipped ones, a group in the order in which the step drew it; one that was scored for a
+  // curriculum is 2^32 and its example. The journal must outlive the trainer.
+  template <class Journal>
+  void keep_drops(Journal& journal) {
+    dropped_ = [&journal](std::uint64_t step, std::uint64_t group) { return journal.dropped(step, group); };
+    drop_ = [&journal](std::uint64_t step, std::uint64_t group, std::string_view why) {
+      journal.append_drop(step, group, why);
+    };
+  }
   // All groups of the last step, as scored; and those it trained on come first in training order.
   const std::vector<group<A>>& drawn() const { return drawn_; }
   const std::vector<group<A>>& trained() const { return trained_; }
@@ -259,8 +271,9 @@ class rl_trainer {
       r.kind = advance_kind::scored;
       for (const auto& g : groups) {
         const auto e = static_cast<curriculum::example_id>(g.example);
-        if (!g.scored()) {
+        if (!g.scored() || was_dropped((std::uint64_t{1} << 32) + e)) {
           if (options_.abstained == on_abstention::wait) return waiting(g);
+          drop((std::uint64_t{1} << 32) + e, g);
           if constexpr (requires { course().drop_score(state_.curriculum, pool(), e); }) {
             course().drop_score(state_.curriculum, pool(), e);
             continue;
@@ -278,15 +291,23 @@ class rl_trainer {
     }
   }
 
+  static std::string why_abstained(const group<A>& g) {
+    for (const auto& a : g.answers)
+      if (const auto* said = std::get_if<rl::abstained>(&a.score)) return said->why;
+    return {};
+  }
   advance_report waiting(const group<A>& g) {
     advance_report r;
     r.kind = advance_kind::waiting;
-    for (const auto& a : g.answers)
-      if (const auto* why = std::get_if<rl::abstained>(&a.score)) {
-        r.why = why->why;
-        break;
-      }
+    r.why = why_abstained(g);
     return r;
+  }
+  std::uint64_t attempt() const { return static_cast<std::uint64_t>(state_.step + state_.all_skipped); }
+  bool was_dropped(std::uint64_t number) const {
+    return options_.abstained == on_abstention::drop && dropped_ && dropped_(attempt(), number);
+  }
+  void drop(std::uint64_t number, const group<A>& g) const {
+    if (drop_) drop_(attempt(), number, why_abstained(g));
   }
 
   void enter_phase(const std::string& name) {
@@ -320,6 +341,7 @@ class rl_trainer {
     const rl::refill refill{.target = static_cast<std::int64_t>(target), .rounds = options_.refill_rounds};
     rl::refill::state filling;
     filling.kept = static_cast<std::int64_t>(kept.size());
+    std::uint64_t drawn = 0;
     while (kept.size() < target) {
       const auto chosen = course().select(state_.curriculum, pool(), limits.round_size());
       if (chosen.draws.empty()) break;
@@ -333,8 +355,10 @@ class rl_trainer {
       std::int64_t kept_now = 0;
       for (std::size_t i = 0; i < groups.size(); ++i) {
         auto& g = groups[i];
-        if (!g.scored()) {
+        const std::uint64_t number = drawn++;
+        if (!g.scored() || was_dropped(number)) {
           if (options_.abstained == on_abstention::wait) return waiting(g);
+          drop(number, g);
           ++m.dropped;
           continue;
         }
@@ -553,6 +577,8 @@ class rl_trainer {
   state_type state_;
   policy_optimizer_state<Policy, optimizer_type> optimizer_;
   std::function<void(std::int64_t)> between_;
+  std::function<bool(std::uint64_t step, std::uint64_t group)> dropped_;
+  std::function<void(std::uint64_t step, std::uint64_t group, std::string_view why)> drop_;
   bool updating_ = false;
   std::vector<group<A>> drawn_, trained_;
 };

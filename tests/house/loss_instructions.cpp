@@ -14,7 +14,7 @@ namespace {
 using namespace ql::rl;
 namespace math = ql::math;
 
-constexpr std::int64_t sequences = 16, length = 4096;  // whole chunks: what is compared is the loop
+constexpr std::int64_t sequences = 16, length = 4096;  // whole blocks: what is compared is the loop
 
 struct work {
   std::vector<std::int64_t> offsets;
@@ -39,19 +39,22 @@ struct by_hand {
 
   QL_INLINE void operator()() const {
     double sum[8] = {};
-    std::int32_t wrong[16] = {};
-    float v[16], d[16];
-    for (std::int64_t i = 0; i < n; i += 16) {  // n is a multiple of 16
-      for (std::int64_t j = 0; j < 16; ++j) {
+    std::int32_t wrong[8] = {};
+    float v[256], d[256];
+    for (std::int64_t i = 0; i < n; i += 256) {  // n is a multiple of 256
+      for (std::int64_t j = 0; j < 256; ++j) {
         const float x = logp[i + j] - old[i + j], c = math::clamp(x, -limit, limit), r = math::exp(c);
         const float free = -(r * advantage), held = -(math::clamp(r, low, high) * advantage);
         v[j] = math::max(held, free);
         d[j] = math::keep_if(c == x, math::keep_if(!(held > free), free)) * weight;
       }
-      for (std::int64_t j = 0; j < 16; ++j) wrong[j] += math::fma(v[j], 0.0f, d[j] * 0.0f) == 0.0f ? 0 : 1;
-      for (std::int64_t j = 0; j < 8; ++j) sum[j] += static_cast<double>(v[j]);
-      for (std::int64_t j = 0; j < 8; ++j) sum[j] += static_cast<double>(v[j + 8]);
-      for (std::int64_t j = 0; j < 16; ++j) dlogp[i + j] = d[j];
+      for (std::int64_t k = 0; k < 256; k += 8) {
+        for (std::int64_t j = 0; j < 8; ++j) {
+          sum[j] += static_cast<double>(v[k + j]);
+          wrong[j] += math::fma(v[k + j], 0.0f, d[k + j] * 0.0f) == 0.0f ? 0 : 1;
+        }
+      }
+      for (std::int64_t j = 0; j < 256; ++j) dlogp[i + j] = d[j];
     }
     *value += ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
     for (auto k : wrong) *bad += k;
@@ -63,9 +66,9 @@ double hand(work& w, std::int64_t& bad) {
   for (std::size_t i = 0; i + 1 < w.offsets.size(); ++i) {
     double value = 0;
     const auto first = w.offsets[i];
-    ql::detail::wide(by_hand{w.logp.data() + first, w.old.data() + first, w.dlogp.data() + first, w.advantage[i],
-                             static_cast<float>(weight), 0.8f, 1.2f, __builtin_inff(), w.offsets[i + 1] - first, &value,
-                             &bad});
+    ql::detail::widest(by_hand{w.logp.data() + first, w.old.data() + first, w.dlogp.data() + first, w.advantage[i],
+                               static_cast<float>(weight), 0.8f, 1.2f, __builtin_inff(), w.offsets[i + 1] - first,
+                               &value, &bad});
     total = math::fma(weight, value, total);
   }
   return total;

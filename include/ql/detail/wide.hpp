@@ -8,8 +8,9 @@
 
 namespace ql::detail {
 
-// What wide() calls. g++ turns min and max into branches that share comparisons ("jump threading") and does not
-// vectorise a loop that holds such branches; without that optimization it does.
+// What wide() and widest() call. g++ turns min and max into branches that share comparisons ("jump threading") and does
+// not vectorise a loop that holds such branches; without that optimization it does. Nor may it make a call or a string
+// instruction of a loop that copies some lines of the first-level cache.
 #if defined(__CUDACC__) || !defined(__GNUC__)
 template <class F>
 void run_wide(F& f) {
@@ -20,6 +21,10 @@ template <class F>
 [[gnu::target("avx2,fma"), gnu::flatten, gnu::noinline]] void run_wide(F& f) {
   f();
 }
+template <class F>
+[[gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"), gnu::flatten, gnu::noinline]] void run_widest(F& f) {
+  f();
+}
 #elif defined(__clang__)
 template <class F>
 [[gnu::flatten, gnu::noinline]] void run_wide(F& f) {
@@ -27,12 +32,20 @@ template <class F>
 }
 #elif defined(__x86_64__)
 template <class F>
-[[gnu::target("avx2,fma"), gnu::optimize("no-thread-jumps"), gnu::flatten, gnu::noinline]] void run_wide(F& f) {
+[[gnu::target("avx2,fma"), gnu::optimize("no-thread-jumps,no-tree-loop-distribute-patterns"), gnu::flatten,
+  gnu::noinline]] void
+run_wide(F& f) {
+  f();
+}
+template <class F>
+[[gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,prefer-vector-width=512"),
+  gnu::optimize("no-thread-jumps,no-tree-loop-distribute-patterns"), gnu::flatten, gnu::noinline]] void
+run_widest(F& f) {
   f();
 }
 #else
 template <class F>
-[[gnu::optimize("no-thread-jumps"), gnu::flatten, gnu::noinline]] void run_wide(F& f) {
+[[gnu::optimize("no-thread-jumps,no-tree-loop-distribute-patterns"), gnu::flatten, gnu::noinline]] void run_wide(F& f) {
   f();
 }
 #endif
@@ -50,6 +63,28 @@ QL_INLINE void wide(F f) {
   }
 #endif
   run_wide(f);
+}
+
+// Does this processor run what run_widest() holds?
+inline bool has_widest() {
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__CUDACC__)
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
+#else
+  return false;
+#endif
+}
+
+// wide(f) with a third copy for AVX-512, for loops that instructions bind and not memory.
+template <class F>
+QL_INLINE void widest(F f) {
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__CUDACC__)
+  if (has_widest()) {
+    run_widest(f);
+    return;
+  }
+#endif
+  wide(f);
 }
 
 }  // namespace ql::detail

@@ -77,70 +77,77 @@ void expects_input(std::string_view operation, std::string_view argument, view<c
                        v.size());
 }
 
+// Non-zero bytes of a mask, 64 lanes of a byte at a time.
 inline std::int64_t count_tokens(view<const std::uint8_t, 1> mask, std::int64_t begin, std::int64_t end) {
   if (mask.empty()) return end - begin;
-  std::int64_t n = 0;
+  std::int64_t n = 0, t = begin;
   const std::uint8_t* m = mask.data_handle();
-  for (std::int64_t t = begin; t < end; ++t) n += m[t] != 0 ? 1 : 0;
+  while (t + 64 <= end) {
+    std::uint8_t lane[64] = {};
+    for (int rounds = 0; rounds < 255 && t + 64 <= end; ++rounds, t += 64)
+      for (std::int64_t j = 0; j < 64; ++j) lane[j] = static_cast<std::uint8_t>(lane[j] + (m[t + j] != 0 ? 1 : 0));
+    for (const auto k : lane) n += k;
+  }
+  for (; t < end; ++t) n += m[t] != 0 ? 1 : 0;
   return n;
 }
 
-// Tokens whose terms are computed together: loops of this length are vectorised at any optimisation level from -O2.
-inline constexpr std::int64_t term_chunk = 16;
+// Tokens whose terms are computed together: loops of this length are vectorised at any optimisation level from -O2. The
+// terms wait in a buffer until they are summed and written: what waits for the long chain of operations of a term must
+// not fill the processor's queues.
+template <class T>
+inline constexpr std::int64_t term_block = sizeof(T) == 4 ? 256 : 16;  // double is the oracle's type, in short tests
 
 // Pointers to what a loss reads; NaN stands for the rest, so that a loss which lies about its inputs shows it.
 template <class T>
 struct term_source {
   const T *logp, *old, *rollout, *ref, *entropy, *advantage;
-  std::int64_t advances;  // -1: one advantage a token; 0: `advantage` is a chunk of copies of the sequence's
+  bool copies;  // `advantage` is a block of copies of the sequence's one
 
-  // Token j of the chunk that begins at `first`.
+  // Token i of the block that begins here.
   template <input Reads>
-  QL_INLINE token_term<T> at(std::int64_t first, std::int64_t j) const {
+  QL_INLINE token_term<T> at(std::int64_t i) const {
     constexpr T nan = std::numeric_limits<T>::quiet_NaN();
-    return {has(Reads, input::logp) ? logp[first + j] : nan,
-            has(Reads, input::old) ? old[first + j] : nan,
-            has(Reads, input::rollout) ? rollout[first + j] : nan,
-            has(Reads, input::ref) ? ref[first + j] : nan,
-            has(Reads, input::entropy) ? entropy[first + j] : nan,
-            has(Reads, input::advantage) ? advantage[(first & advances) + j] : nan};
+    return {has(Reads, input::logp) ? logp[i] : nan,       has(Reads, input::old) ? old[i] : nan,
+            has(Reads, input::rollout) ? rollout[i] : nan, has(Reads, input::ref) ? ref[i] : nan,
+            has(Reads, input::entropy) ? entropy[i] : nan, has(Reads, input::advantage) ? advantage[i] : nan};
   }
-  // The same from token t on.
-  template <input Reads>
+  // The same from token t on; for a loss that reads these inputs, which are then not null.
+  template <input Reads = input::none>
   QL_INLINE term_source from(std::int64_t t) const {
-    const auto moved = [t](bool read, const T* p) { return read ? p + t : nullptr; };
-    return {moved(has(Reads, input::logp), logp),
-            moved(has(Reads, input::old), old),
-            moved(has(Reads, input::rollout), rollout),
-            moved(has(Reads, input::ref), ref),
-            moved(has(Reads, input::entropy), entropy),
-            advances == 0 ? advantage : moved(has(Reads, input::advantage), advantage),
-            advances};
+    const auto moved = [t](input what, const T* p) {
+      if constexpr (Reads == input::none) return p == nullptr ? p : p + t;
+      return has(Reads, what) ? p + t : nullptr;
+    };
+    return {moved(input::logp, logp),
+            moved(input::old, old),
+            moved(input::rollout, rollout),
+            moved(input::ref, ref),
+            moved(input::entropy, entropy),
+            copies ? advantage : moved(input::advantage, advantage),
+            copies};
   }
 };
 
-// The last tokens of a sequence, fewer than a chunk, with copies of the very last in place of those that are missing.
+// A sequence shorter than a block, and zeros behind it.
 template <class T>
 struct padded_terms {
-  T input[6][term_chunk], dlogp[term_chunk], dentropy[term_chunk];
-  std::uint8_t mask[term_chunk];
+  T input[6][term_block<T>];
 
-  template <rl::input Reads>
-  QL_INLINE term_source<T> fill(const term_source<T>& from, const std::uint8_t* kept, std::int64_t n) {
-    const auto copy = [&](int k, bool read, const T* p) {
-      if (read)
-        for (std::int64_t j = 0; j < term_chunk; ++j) input[k][j] = p[j < n ? j : n - 1];
-      return input[k];
+  QL_INLINE term_source<T> fill(const term_source<T>& from, std::int64_t n) {
+    const auto copy = [&](int k, const T* p) {
+      if (p == nullptr) return p;
+      for (std::int64_t j = 0; j < term_block<T>; ++j) input[k][j] = T(0);
+      for (std::int64_t j = 0; j < n; ++j) input[k][j] = p[j];
+      return static_cast<const T*>(input[k]);
     };
-    for (std::int64_t j = 0; j < term_chunk; ++j)
-      mask[j] = static_cast<std::uint8_t>(j < n && (kept == nullptr || kept[j < n ? j : 0] != 0));
-    return {copy(0, has(Reads, rl::input::logp), from.logp),
-            copy(1, has(Reads, rl::input::old), from.old),
-            copy(2, has(Reads, rl::input::rollout), from.rollout),
-            copy(3, has(Reads, rl::input::ref), from.ref),
-            copy(4, has(Reads, rl::input::entropy), from.entropy),
-            copy(5, has(Reads, rl::input::advantage), from.advantage),
-            0};
+    return {copy(0, from.logp),
+            copy(1, from.old),
+            copy(2, from.rollout),
+            copy(3, from.ref),
+            copy(4, from.entropy),
+            copy(5, from.advantage),
+            false};
   }
 };
 
@@ -163,97 +170,240 @@ struct gradient_target {
 };
 
 template <class T>
-QL_INLINE void add_or_put(T* to, const T (&from)[term_chunk], bool add) {
+QL_INLINE void put(T* to, const T (&from)[term_block<T>]) {
+  for (std::int64_t j = 0; j < term_block<T>; ++j) to[j] = from[j];
+}
+template <class T>
+QL_INLINE void add_or_put(T* to, const T (&from)[term_block<T>], bool add) {
   if (add) {
-    for (std::int64_t j = 0; j < term_chunk; ++j) to[j] += from[j];
+    for (std::int64_t j = 0; j < term_block<T>; ++j) to[j] += from[j];
   } else {
-    for (std::int64_t j = 0; j < term_chunk; ++j) to[j] = from[j];
+    put(to, from);
   }
 }
 
-// One sequence: its whole chunks, then the padded rest. Values are summed in 8 lanes by the token's index in the
-// sequence. The loss is called in one place, where g++ inlines it whatever its size.
+// The terms of a block of tokens: derivatives already weighted.
 template <class T, class Loss>
-QL_INLINE sequence_result apply_sequence(const Loss& loss, const term_source<T>& source, const std::uint8_t* mask,
-                                         std::int64_t n, const sequence_term<sums_of<Loss>>& s, T weight,
-                                         const gradient_target<T>& to) {
+struct terms_of {
+  Loss loss;
+  sequence_term<sums_of<Loss>> sums;
+  T weight;
+  static constexpr bool entropic = has(Loss::reads, input::entropy);  // otherwise nothing depends on it
+
+  QL_INLINE term_source<T> from(const term_source<T>& source, std::int64_t t) const {
+    return source.template from<Loss::reads>(t);
+  }
+  QL_INLINE void operator()(const term_source<T>& block, T* value, T* dlogp, T* dentropy) const {
+    for (std::int64_t j = 0; j < term_block<T>; ++j) {
+      const auto r = evaluate(loss, block.template at<Loss::reads>(j), sums);
+      value[j] = r.value;
+      dlogp[j] = r.dlogp * weight;
+      if constexpr (entropic) dentropy[j] = r.dentropy * weight;
+    }
+  }
+};
+// The same by a call, so that what is around it is compiled once for all losses: for double, the type of tests and
+// comparisons, where the time to compile weighs more than the time to run.
+template <class T>
+struct called_terms {
+  const void* terms;
+  void (*call)(const void* terms, const term_source<T>& block, T* value, T* dlogp, T* dentropy);
+  static constexpr bool entropic = true;
+
+  term_source<T> from(const term_source<T>& source, std::int64_t t) const { return source.from(t); }
+  void operator()(const term_source<T>& block, T* value, T* dlogp, T* dentropy) const {
+    call(terms, block, value, dlogp, dentropy);
+  }
+};
+
+// One sequence: its whole blocks, then the rest, computed with the block that ends with it. Values are summed in 8
+// lanes by the token's index in the sequence. The terms are computed in one place, where g++ inlines them whatever
+// their size.
+template <class T, class Terms>
+QL_INLINE sequence_result apply_sequence(const Terms& terms, const term_source<T>& source, const std::uint8_t* mask,
+                                         std::int64_t n, const gradient_target<T>& to) {
   using counter = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
-  constexpr bool entropic = has(Loss::reads, input::entropy);  // otherwise nothing depends on it
+  constexpr bool entropic = Terms::entropic;
   double lane[8] = {};
-  counter bad[term_chunk] = {};
-  T dentropy[term_chunk] = {};  // stays 0 unless entropic
-  padded_terms<T> rest;
-  const std::int64_t whole = n - n % term_chunk;
-  auto terms = source;
-  const std::uint8_t* kept = mask;
-  auto out = to;
-  bool asks = mask != nullptr || to.entropy != nullptr || to.accumulate;  // one question a chunk is enough
-  const auto tally = [&](const T(&value)[term_chunk], const T(&dlogp)[term_chunk]) {
-    for (std::int64_t j = 0; j < term_chunk; ++j) {  // 0 times a number that is not finite is NaN
-      T x = math::fma(value[j], T(0), dlogp[j] * T(0));
-      if constexpr (entropic) x = math::fma(dentropy[j], T(0), x);
-      bad[j] += x == T(0) ? 0 : 1;
-    }
-    for (std::int64_t j = 0; j < 8; ++j) lane[j] += static_cast<double>(value[j]);
-    for (std::int64_t j = 0; j < 8; ++j) lane[j] += static_cast<double>(value[j + 8]);
+  counter bad[8] = {};
+  T value[term_block<T>], dlogp[term_block<T>], dentropy[term_block<T>];
+  if (!entropic && to.entropy != nullptr)
+    for (T& e : dentropy) e = T(0);
+  const auto not_finite = [&](std::int64_t i) {  // 0 times a number that is not finite is NaN
+    T x = math::fma(value[i], T(0), dlogp[i] * T(0));
+    if constexpr (entropic) x = math::fma(dentropy[i], T(0), x);
+    return x == T(0) ? 0 : 1;
   };
-  for (std::int64_t end = whole;;) {
-    for (std::int64_t first = 0; first < end; first += term_chunk) {
-      T value[term_chunk], dlogp[term_chunk];
-      for (std::int64_t j = 0; j < term_chunk; ++j) {
-        const auto r = evaluate(loss, terms.template at<Loss::reads>(first, j), s);
-        value[j] = r.value;
-        dlogp[j] = r.dlogp * weight;
-        if constexpr (entropic) dentropy[j] = r.dentropy * weight;
-      }
-      if (asks) {
-        if (kept != nullptr) {
-          for (std::int64_t j = 0; j < term_chunk; ++j) {
-            const bool keep = kept[first + j] != 0;
-            value[j] = math::keep_if(keep, value[j]);
-            dlogp[j] = math::keep_if(keep, dlogp[j]);
-            if constexpr (entropic) dentropy[j] = math::keep_if(keep, dentropy[j]);
-          }
-        }
-        tally(value, dlogp);
-        add_or_put(out.logp + first, dlogp, out.accumulate);
-        if (out.entropy != nullptr) add_or_put(out.entropy + first, dentropy, out.accumulate);
-      } else {
-        tally(value, dlogp);
-        for (std::int64_t j = 0; j < term_chunk; ++j) out.logp[first + j] = dlogp[j];
+  const auto tally = [&] {
+    for (std::int64_t k = 0; k < term_block<T>; k += 8) {
+      for (std::int64_t j = 0; j < 8; ++j) {
+        lane[j] += static_cast<double>(value[k + j]);
+        bad[j] += not_finite(k + j);
       }
     }
-    if (whole == n || out.logp == rest.dlogp) break;
-    terms = rest.template fill<Loss::reads>(source.template from<Loss::reads>(whole),
-                                            mask == nullptr ? nullptr : mask + whole, n - whole);
-    kept = rest.mask;
-    out = {rest.dlogp, rest.dentropy, false};
-    asks = true;
-    end = term_chunk;
+  };
+  padded_terms<T> padded;
+  const bool asks = mask != nullptr || to.entropy != nullptr || to.accumulate;  // one question a block is enough
+  const std::int64_t whole = n - n % term_block<T>, rest = n < term_block<T> ? 0 : n - term_block<T>;
+  for (std::int64_t first = 0; first < n; first += term_block<T>) {
+    auto block = terms.from(source, first);
+    if (first == whole) block = first == 0 ? padded.fill(block, n) : terms.from(source, rest);
+    terms(block, value, dlogp, dentropy);
+    if (first == whole) break;
+    if (asks) {
+      if (mask != nullptr) {
+        for (std::int64_t j = 0; j < term_block<T>; ++j) {
+          const bool keep = mask[first + j] != 0;
+          value[j] = math::keep_if(keep, value[j]);
+          dlogp[j] = math::keep_if(keep, dlogp[j]);
+          if constexpr (entropic) dentropy[j] = math::keep_if(keep, dentropy[j]);
+        }
+      }
+      tally();
+      add_or_put(to.logp + first, dlogp, to.accumulate);
+      if (to.entropy != nullptr) add_or_put(to.entropy + first, dentropy, to.accumulate);
+    } else {
+      tally();
+      put(to.logp + first, dlogp);
+    }
   }
   for (std::int64_t t = whole; t < n; ++t) {
-    const T d = rest.dlogp[t - whole], e = rest.dentropy[t - whole];
+    const std::int64_t i = t - rest;
+    const bool keep = mask == nullptr || mask[t] != 0;
+    const T d = keep ? dlogp[i] : T(0), e = keep && to.entropy != nullptr ? dentropy[i] : T(0);
+    if (keep) {
+      lane[t % 8] += static_cast<double>(value[i]);
+      bad[0] += not_finite(i);
+    }
     to.logp[t] = to.accumulate ? to.logp[t] + d : d;
     if (to.entropy != nullptr) to.entropy[t] = to.accumulate ? to.entropy[t] + e : e;
   }
   sequence_result r{fold(lane), 0};
-  for (std::int64_t j = 0; j < term_chunk; ++j) r.non_finite += bad[j];
+  for (const auto k : bad) r.non_finite += k;
   return r;
 }
 
+// The sums a loss asks for, in 8 lanes by the token's index in the sequence.
 template <class Loss, class T>
 QL_INLINE sequence_term<sums_of<Loss>> sum_sequence(const Loss& loss, const term_source<T>& source,
                                                     const std::uint8_t* mask, std::int64_t n, std::int64_t count) {
   sequence_term<sums_of<Loss>> s;
   s.count = count;
   if constexpr (sums_of < Loss >> 0) {
-    for (std::int64_t t = 0; t < n; ++t) {
-      if (mask != nullptr && mask[t] == 0) continue;
-      const auto c = contribution_of(loss, source.template at<Loss::reads>(t - t % term_chunk, t % term_chunk));
-      for (std::size_t k = 0; k < c.size(); ++k) s.sum[k] += static_cast<double>(c[k]);
+    constexpr std::size_t sums = sums_of<Loss>;
+    double lane[sums][8] = {};
+    constexpr std::int64_t chunk = 16;
+    const std::int64_t whole = n - n % chunk;
+    for (std::int64_t first = 0; first < whole; first += chunk) {
+      T part[sums][chunk];
+      const auto terms = source.template from<Loss::reads>(first);
+      for (std::int64_t j = 0; j < chunk; ++j) {
+        const auto c = contribution_of(loss, terms.template at<Loss::reads>(j));
+        for (std::size_t k = 0; k < sums; ++k) part[k][j] = c[k];
+      }
+      for (std::size_t k = 0; k < sums; ++k) {
+        if (mask != nullptr)
+          for (std::int64_t j = 0; j < chunk; ++j) part[k][j] = math::keep_if(mask[first + j] != 0, part[k][j]);
+        for (std::int64_t j = 0; j < 8; ++j) lane[k][j] += static_cast<double>(part[k][j]);
+        for (std::int64_t j = 0; j < 8; ++j) lane[k][j] += static_cast<double>(part[k][j + 8]);
+      }
     }
+    const auto rest = source.template from<Loss::reads>(whole);
+    for (std::int64_t t = whole; t < n; ++t) {
+      if (mask != nullptr && mask[t] == 0) continue;
+      const auto c = contribution_of(loss, rest.template at<Loss::reads>(t - whole));
+      for (std::size_t k = 0; k < sums; ++k) lane[k][t % 8] += static_cast<double>(c[k]);
+    }
+    for (std::size_t k = 0; k < sums; ++k) s.sum[k] = fold(lane[k]);
   }
   return s;
+}
+
+// One sequence of a batch.
+template <class T>
+struct sequence_job {
+  term_source<T> source;  // the whole batch's
+  std::int64_t begin;
+  const std::uint8_t* mask;  // may be null
+  std::int64_t tokens, loss_tokens;
+  T advantage, weight;  // the advantage is read where source.copies
+  gradient_target<T> to;
+};
+
+// A sequence's one advantage as a block.
+template <class T>
+struct advantage_copies {
+  T copy[term_block<T>];
+
+  template <input Reads>
+  QL_INLINE term_source<T> in(const sequence_job<T>& job) {
+    auto source = job.source.template from<Reads>(job.begin);
+    if (source.copies) {
+      for (std::int64_t j = 0; j < term_block<T>; ++j) copy[j] = job.advantage;
+      source.advantage = copy;
+    }
+    return source;
+  }
+};
+
+// Runs a loss over a sequence by `how`: widest, wide or plain.
+template <class Loss, class T, class How>
+sequence_result run_sequence(const Loss& loss, const sequence_job<T>& job, How how) {
+  sequence_result result;
+  how([loss, from = &job, to = &result] {
+    const auto own = *from;  // no other pointer leads to a copy
+    advantage_copies<T> copies;
+    const auto source = copies.template in<Loss::reads>(own);
+    const terms_of<T, Loss> terms{loss, sum_sequence(loss, source, own.mask, own.tokens, own.loss_tokens), own.weight};
+    *to = apply_sequence(terms, source, own.mask, own.tokens, own.to);
+  });
+  return result;
+}
+template <class T>
+[[gnu::noinline]] sequence_result run_sequence_by_calls(const called_terms<T>& terms, const term_source<T>& source,
+                                                        const sequence_job<T>& job) {
+  return apply_sequence(terms, source, job.mask, job.tokens, job.to);
+}
+template <class Loss, class T>
+sequence_result run_sequence_by_calls(const Loss& loss, const sequence_job<T>& job) {
+  using terms_type = terms_of<T, Loss>;
+  advantage_copies<T> copies;
+  const auto source = copies.template in<Loss::reads>(job);
+  const terms_type terms{loss, sum_sequence(loss, source, job.mask, job.tokens, job.loss_tokens), job.weight};
+  const auto call = [](const void* p, const term_source<T>& block, T* value, T* dlogp, T* dentropy) {
+    if constexpr (!terms_type::entropic)
+      for (std::int64_t j = 0; j < term_block<T>; ++j) dentropy[j] = T(0);
+    (*static_cast<const terms_type*>(p))(block, value, dlogp, dentropy);
+  };
+  return run_sequence_by_calls(called_terms<T>{&terms, call}, source, job);
+}
+
+// What apply_loss has to know of a loss and its aggregation, so that all but the loops is compiled once for each T.
+template <class T>
+struct bound_loss {
+  const void *loss, *aggregation;
+  input reads;
+  bool sequence_advantage;
+  double (*weight)(const void* aggregation, const sequence_counts& sequence, const batch_counts& update);
+  sequence_result (*run)(const void* loss, const sequence_job<T>& job);
+};
+template <class T, class Loss, class Aggregation>
+bound_loss<T> bind_loss(const Loss& loss, const Aggregation& how) {
+  return {&loss,
+          &how,
+          Loss::reads,
+          needs_sequence_advantage<Loss>,
+          [](const void* a, const sequence_counts& s, const batch_counts& b) {
+            return static_cast<const Aggregation*>(a)->weight(s, b);
+          },
+          [](const void* l, const sequence_job<T>& job) {
+            const auto& typed = *static_cast<const Loss*>(l);
+            if constexpr (std::same_as<T, float>) {
+              return run_sequence(typed, job, [](auto f) { ql::detail::widest(f); });
+            } else {
+              return run_sequence_by_calls(typed, job);
+            }
+          }};
 }
 
 }  // namespace detail
@@ -263,11 +413,18 @@ inline batch_counts count(view<const std::int64_t, 1> offsets, view<const std::u
                           view<const std::int64_t, 1> prompts = {}) {
   batch_counts c;
   const std::int64_t sequences = offsets.empty() ? 0 : offsets.size() - 1;
-  const std::int64_t groups = prompts.empty() ? sequences : prompts.size() - 1;
-  for (std::int64_t g = 0; g < groups; ++g) {
-    const std::int64_t first = prompts.empty() ? g : prompts[g], last = prompts.empty() ? g + 1 : prompts[g + 1];
+  if (prompts.empty()) {
+    for (std::int64_t i = 0; i < sequences; ++i) {
+      const std::int64_t n = detail::count_tokens(mask, offsets[i], offsets[i + 1]);
+      c.tokens += n;
+      c.sequences += n > 0 ? 1 : 0;
+    }
+    c.prompts = c.sequences;
+    return c;
+  }
+  for (std::int64_t g = 0; g + 1 < prompts.size(); ++g) {
     bool any = false;
-    for (std::int64_t i = first; i < last; ++i) {
+    for (std::int64_t i = prompts[g]; i < prompts[g + 1]; ++i) {
       const std::int64_t n = detail::count_tokens(mask, offsets[i], offsets[i + 1]);
       c.tokens += n;
       c.sequences += n > 0 ? 1 : 0;
@@ -284,32 +441,24 @@ batch_counts count(const token_batch<T>& b) {
 
 namespace detail {
 
-template <class Loss, class T, class Aggregation>
-void apply_loss_to_batch(const Loss& loss, const token_batch<T>& b, const Aggregation& how,
-                         const batch_counts& denominator, const loss_gradient<T>& out, loss_report& report) {
-  static_assert(detail::legal_as_loss<Loss>(),
-                "ql: k1 as a loss has zero expected gradient on-policy; put it into the reward, or use "
-                "score_function<k1>, k2 or k3");
+template <class T>
+void check_loss_batch(const token_batch<T>& b, const loss_gradient<T>& out, input reads, bool sequence_advantage) {
   constexpr std::string_view me = "apply_loss";
-  expects_valid(loss);
-  expects_valid(how);
   const std::int64_t n = b.tokens(), sequences = b.sequences();
   detail::expects_offsets(me, "offsets", b.offsets, n);
   detail::expects_input<T>(me, "logp", b.logp, true, n);
-  detail::expects_input<T>(me, "old", b.old, has(Loss::reads, input::old), n);
-  detail::expects_input<T>(me, "rollout", b.rollout, has(Loss::reads, input::rollout), n);
-  detail::expects_input<T>(me, "ref", b.ref, has(Loss::reads, input::ref), n);
-  detail::expects_input<T>(me, "entropy", b.entropy, has(Loss::reads, input::entropy), n);
-  constexpr bool advantages = has(Loss::reads, input::advantage);
-  const bool per_token = !b.advantage.empty();
-  if (advantages && n > 0) {
+  detail::expects_input<T>(me, "old", b.old, has(reads, input::old), n);
+  detail::expects_input<T>(me, "rollout", b.rollout, has(reads, input::rollout), n);
+  detail::expects_input<T>(me, "ref", b.ref, has(reads, input::ref), n);
+  detail::expects_input<T>(me, "entropy", b.entropy, has(reads, input::entropy), n);
+  if (has(reads, input::advantage) && n > 0) {
+    const bool per_token = !b.advantage.empty();
     detail::expects<shape_error>(per_token == b.sequence_advantage.empty(), me, "advantage",
                                  "either advantage or sequence_advantage", per_token ? "both" : "neither");
     detail::expects_input<T>(me, "advantage", b.advantage, per_token, n);
     detail::expects_input<T>(me, "sequence_advantage", b.sequence_advantage, !per_token, sequences);
-    if constexpr (needs_sequence_advantage<Loss>)
-      detail::expects(!per_token, me, "advantage", "sequence_advantage: one per sequence for this loss",
-                      "one per token");
+    detail::expects(!(per_token && sequence_advantage), me, "advantage",
+                    "sequence_advantage: one per sequence for this loss", "one per token");
   }
   detail::expects_adjacent(me, "mask", b.mask);
   detail::expects<shape_error>(b.mask.empty() || b.mask.size() == n, me, "mask", n, b.mask.size());
@@ -317,49 +466,46 @@ void apply_loss_to_batch(const Loss& loss, const token_batch<T>& b, const Aggreg
   detail::expects_adjacent(me, "dlogp", out.dlogp);
   detail::expects_adjacent(me, "dentropy", out.dentropy);
   detail::expects<shape_error>(out.dlogp.size() == n, me, "dlogp", n, out.dlogp.size());
-  detail::expects<shape_error>(out.dentropy.size() == n || (out.dentropy.empty() && !has(Loss::reads, input::entropy)),
-                               me, "dentropy", n, out.dentropy.size());
+  detail::expects<shape_error>(out.dentropy.size() == n || (out.dentropy.empty() && !has(reads, input::entropy)), me,
+                               "dentropy", n, out.dentropy.size());
+}
 
-  const std::uint8_t* mask = b.mask.empty() ? nullptr : b.mask.data_handle();
-  T copies[detail::term_chunk];  // of a sequence's advantage
-  const detail::term_source<T> source{b.logp.data_handle(),    b.old.data_handle(),
-                                      b.rollout.data_handle(), b.ref.data_handle(),
-                                      b.entropy.data_handle(), per_token ? b.advantage.data_handle() : copies,
-                                      per_token ? -1 : 0};
-  const std::int64_t groups = b.prompts.empty() ? sequences : b.prompts.size() - 1;
+template <class T>
+void apply_loss_to_batch(const bound_loss<T>& loss, const token_batch<T>& b, const batch_counts& denominator,
+                         const loss_gradient<T>& out, loss_report& report) {
+  check_loss_batch(b, out, loss.reads, loss.sequence_advantage);
+  const bool advantages = has(loss.reads, input::advantage), per_token = !b.advantage.empty();
+  const term_source<T> source{b.logp.data_handle(),    b.old.data_handle(),     b.rollout.data_handle(),
+                              b.ref.data_handle(),     b.entropy.data_handle(), b.advantage.data_handle(),
+                              advantages && !per_token};
+  const std::int64_t groups = b.prompts.empty() ? b.sequences() : b.prompts.size() - 1;
   for (std::int64_t g = 0; g < groups; ++g) {
     const std::int64_t first = b.prompts.empty() ? g : b.prompts[g];
     const std::int64_t last = b.prompts.empty() ? g + 1 : b.prompts[g + 1];
-    const std::int64_t prompt_tokens =
-        first == last ? 0 : detail::count_tokens(b.mask, b.offsets[first], b.offsets[last]);
+    std::int64_t prompt_tokens = 0;
+    if (last - first > 1) prompt_tokens = count_tokens(b.mask, b.offsets[first], b.offsets[last]);
     for (std::int64_t i = first; i < last; ++i) {
       const std::int64_t begin = b.offsets[i], end = b.offsets[i + 1];
-      const std::int64_t loss_tokens = detail::count_tokens(b.mask, begin, end);
+      const std::int64_t loss_tokens = count_tokens(b.mask, begin, end);
       double weight = 0.0;
       if (loss_tokens > 0) {
-        weight = how.weight({loss_tokens, prompt_tokens}, denominator);
-        detail::expects(math::isfinite(weight), me, "denominator",
+        weight =
+            loss.weight(loss.aggregation, {loss_tokens, last - first > 1 ? prompt_tokens : loss_tokens}, denominator);
+        detail::expects(math::isfinite(weight), "apply_loss", "denominator",
                         "the counts of the whole update, not smaller than "
                         "those of this batch",
                         weight);
       }
-      if (advantages && !per_token)
-        for (T& copy : copies) copy = b.sequence_advantage[i];
-      detail::sequence_result r;
-      const detail::gradient_target<T> to{out.dlogp.data_handle() + begin,
-                                          out.dentropy.empty() ? nullptr : out.dentropy.data_handle() + begin,
-                                          out.accumulate};
-      const auto run = [loss, source = source.template from<Loss::reads>(begin),
-                        mask = mask == nullptr ? mask : mask + begin, n = end - begin, loss_tokens,
-                        weight = static_cast<T>(weight), to, result = &r] {
-        const auto s = detail::sum_sequence(loss, source, mask, n, loss_tokens);
-        *result = detail::apply_sequence(loss, source, mask, n, s, weight, to);
-      };
-      if constexpr (std::same_as<T, float>) {
-        ql::detail::wide(run);
-      } else {
-        run();  // double is the oracle's type: not worth the time to compile it twice
-      }
+      const sequence_job<T> job{source,
+                                begin,
+                                b.mask.empty() ? nullptr : b.mask.data_handle() + begin,
+                                end - begin,
+                                loss_tokens,
+                                source.copies ? b.sequence_advantage[i] : T(0),
+                                static_cast<T>(weight),
+                                {out.dlogp.data_handle() + begin,
+                                 out.dentropy.empty() ? nullptr : out.dentropy.data_handle() + begin, out.accumulate}};
+      const auto r = loss.run(loss.loss, job);
       report.value = loss_tokens > 0 ? math::fma(weight, r.value, report.value) : report.value;
       report.non_finite += r.non_finite;
       report.tokens += loss_tokens;
@@ -381,7 +527,12 @@ void apply_loss(const Loss& loss, const token_batch<T>& b, const Aggregation& ho
   } else if constexpr (!aggregation_for<Aggregation, Loss>) {
     detail::explain_aggregation<Aggregation, Loss>();
   } else {
-    detail::apply_loss_to_batch(loss, b, how, denominator, out, report);
+    static_assert(detail::legal_as_loss<Loss>(),
+                  "ql: k1 as a loss has zero expected gradient on-policy; put it into the reward, or use "
+                  "score_function<k1>, k2 or k3");
+    expects_valid(loss);
+    expects_valid(how);
+    detail::apply_loss_to_batch(detail::bind_loss<T>(loss, how), b, denominator, out, report);
   }
 }
 

@@ -86,7 +86,7 @@ struct sequence_tis {
   }
   template <class T>
   QL_HD constexpr T weight(const token_term<T>&, const sequence_term<1>& s) const {
-    return math::min(detail::bounded_exp(static_cast<T>(s.sum[0])), static_cast<T>(cap.value));
+    return math::min(static_cast<T>(cap.value), detail::bounded_exp(static_cast<T>(s.sum[0])));
   }
 };
 // exp(sum_t q) inside [low, high], else 0: MIS. TRL's default is {0, 3}.

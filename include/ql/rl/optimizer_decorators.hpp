@@ -12,8 +12,10 @@
 #include <ql/tensor/tensor.hpp>
 #include <ql/tensor/view.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <variant>
 
 namespace ql::rl {
 
@@ -102,5 +104,60 @@ struct accumulated {
 };
 template <class O>
 accumulated(O, std::int64_t) -> accumulated<O>;
+
+// One optimizer for matrices and another for all else, as Muon wants it: by_shape{muon{}, adamw{}}.
+template <class Matrices, class Rest>
+struct by_shape {
+  Matrices matrices;
+  Rest rest;
+
+  constexpr void validate(rule_book& b) const {
+    if constexpr (checked<Matrices>) matrices.validate(b);
+    if constexpr (checked<Rest>) rest.validate(b);
+  }
+  template <class T, execution_context C>
+  struct state {
+    std::int64_t steps = 0;
+    std::variant<typename Rest::template state<T, C>, typename Matrices::template state<T, C>> inner;
+    template <class F>
+    void visit(F&& f) {
+      std::visit([&](auto& s) { s.visit(f); }, inner);
+    }
+  };
+  template <class T, execution_context C>
+  state<T, C> init(C& ctx, view<T, 1, typename C::memory_space> w) const {
+    state<T, C> s;
+    s.inner.template emplace<0>(rest.template init<T>(ctx, w));
+    return s;
+  }
+  template <class T, execution_context C>
+  state<T, C> init(C& ctx, view<T, 2, typename C::memory_space> w) const {
+    state<T, C> s;
+    s.inner.template emplace<1>(matrices.template init<T>(ctx, w));
+    return s;
+  }
+  template <class T, execution_context C>
+  void step(C& ctx, view<T, 1, typename C::memory_space> w, view<const T, 1, typename C::memory_space> g,
+            state<T, C>& s, double lr) const {
+    run<0>(rest, ctx, w, g, s, lr);
+  }
+  template <class T, execution_context C>
+  void step(C& ctx, view<T, 2, typename C::memory_space> w, view<const T, 2, typename C::memory_space> g,
+            state<T, C>& s, double lr) const {
+    run<1>(matrices, ctx, w, g, s, lr);
+  }
+
+ private:
+  template <std::size_t Which, class O, class C, class W, class G, class S>
+  static void run(const O& o, C& ctx, W w, G g, S& s, double lr) {
+    auto* inner = std::get_if<Which>(&s.inner);
+    detail::expects(inner != nullptr, "by_shape", "state", "one made for weights of this rank", "of another rank");
+    inner->steps = s.steps;
+    o.template step<typename W::element_type>(ctx, w, g, *inner, lr);
+    ++s.steps;
+  }
+};
+template <class Matrices, class Rest>
+by_shape(Matrices, Rest) -> by_shape<Matrices, Rest>;
 
 }  // namespace ql::rl

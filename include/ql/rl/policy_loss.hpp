@@ -61,7 +61,8 @@ constexpr void check_widths(rule_book& book, const char* low_key, double low, co
 
 }  // namespace detail
 
-// A loop over a loss vectorises if it holds no branch: math::select and keep_if choose, and & joins conditions.
+// A loop over a loss vectorises if it holds no branch: math::select and keep_if choose, and & joins conditions. A bound
+// is min(bound, x): min(x, bound) would turn a NaN into the bound.
 
 // -A logp, Williams 1992. At logp == old every ratio loss has this gradient.
 struct reinforce {
@@ -146,7 +147,7 @@ struct two_sided_clip {
   template <class T>
   QL_HD constexpr loss_and_grad<T> operator()(const token_term<T>& t) const {
     const T r = math::exp(t.logp - t.old), top = static_cast<T>(cap.value);
-    const auto s = detail::clipped_surrogate(math::min(r, top), static_cast<T>(1.0 - low), static_cast<T>(1.0 + high),
+    const auto s = detail::clipped_surrogate(math::min(top, r), static_cast<T>(1.0 - low), static_cast<T>(1.0 + high),
                                              t.advantage);
     return {s.value, math::keep_if(!(r > top), s.dlog), T(0)};
   }
@@ -209,7 +210,7 @@ struct gspo {
   template <class T>
   QL_HD constexpr loss_and_grad<T> operator()(const token_term<T>& t, const sequence_term<1>& s) const {
     const T mean = static_cast<T>(s.mean(0)), limit = static_cast<T>(log_ratio_limit);
-    const T r = math::exp(math::min(mean, limit));
+    const T r = math::exp(math::min(limit, mean));
     const auto c = detail::clipped_surrogate(r, static_cast<T>(1.0 - low), static_cast<T>(1.0 + high), t.advantage);
     return {c.value, math::keep_if(!(mean > limit), c.dlog), T(0)};
   }
@@ -320,7 +321,7 @@ struct dppo_tv {
   QL_HD constexpr T weight(const token_term<T>& t) const {
     const T moved = math::exp(t.logp) - math::exp(t.old), limit = static_cast<T>(delta);
     const bool positive = t.advantage > T(0), keep = (positive & (moved <= limit)) | (!positive & (moved >= -limit));
-    return math::keep_if(keep, math::min(math::exp(t.logp - t.old), static_cast<T>(cap.value)));
+    return math::keep_if(keep, math::min(static_cast<T>(cap.value), math::exp(t.logp - t.old)));
   }
   template <class T>
   QL_HD constexpr loss_and_grad<T> operator()(const token_term<T>& t) const {
@@ -351,7 +352,7 @@ struct dppo_kl {
     const double rest = 1.0 - q;
     const double kl = math::fma(rest, math::log((rest + eps) / (1.0 - p + eps)), stay);
     const bool away = t.advantage > T(0) ? p > q : p < q;
-    return away && kl > delta ? T(0) : math::min(math::exp(t.logp - t.old), static_cast<T>(cap.value));
+    return away && kl > delta ? T(0) : math::min(static_cast<T>(cap.value), math::exp(t.logp - t.old));
   }
   template <class T>
   QL_HD constexpr loss_and_grad<T> operator()(const token_term<T>& t) const {
@@ -384,7 +385,7 @@ struct topr {
   static constexpr bool exact_gradient = false;
   template <class T>
   QL_HD constexpr T weight(const token_term<T>& t) const {
-    return math::select(t.advantage < T(0), math::min(math::exp(t.logp - t.old), T(1)), T(1));
+    return math::select(t.advantage < T(0), math::min(T(1), math::exp(t.logp - t.old)), T(1));
   }
   template <class T>
   QL_HD constexpr loss_and_grad<T> operator()(const token_term<T>& t) const {

@@ -94,139 +94,175 @@ template <class Loss>
 using aggregation_of = std::conditional_t<std::is_void_v<rl::required_aggregation_t<Loss>>, rl::token_mean,
                                           rl::required_aggregation_t<Loss>>;
 
-}  // namespace detail
+// A loss and an aggregation without their types: a law is compiled once, not once for each loss.
+struct loss_under_test {
+  const void* loss;
+  rl::input reads;
+  bool pointwise, exact;
+  // of the sequence of this token alone
+  rl::loss_and_grad<double> (*term)(const void* loss, const rl::token_term<double>&);
+  double (*surrogate)(const void* loss, const rl::token_term<double>&, const rl::token_term<double>& at);
+  rl::detail::bound_loss<double> bound;
 
-namespace laws {
+  rl::loss_and_grad<double> operator()(const rl::token_term<double>& x) const { return term(loss, x); }
+  rl::loss_report apply(const rl::token_batch<double>& b, const rl::batch_counts& update,
+                        const rl::loss_gradient<double>& out, rl::loss_report so_far = {}) const {
+    rl::detail::apply_loss_to_batch(bound, b, update, out, so_far);
+    return so_far;
+  }
+};
+template <class Loss, class Aggregation>
+loss_under_test erase(const Loss& loss, const Aggregation& how) {
+  rl::expects_valid(loss);
+  rl::expects_valid(how);
+  return {&loss,
+          Loss::reads,
+          rl::pointwise_loss<Loss, double>,
+          rl::has_exact_gradient<Loss>,
+          [](const void* l, const rl::token_term<double>& x) {
+            const auto& typed = *static_cast<const Loss*>(l);
+            rl::sequence_term<rl::sums_of<Loss>> s;
+            const auto c = rl::contribution_of(typed, x);
+            for (std::size_t k = 0; k < c.size(); ++k) s.sum[k] = c[k];
+            s.count = 1;
+            return rl::evaluate(typed, x, s);
+          },
+          [](const void* l, const rl::token_term<double>& x, const rl::token_term<double>& at) {
+            if constexpr (rl::pointwise_loss<Loss, double>) {
+              return rl::surrogate(*static_cast<const Loss*>(l), x, at);
+            } else {
+              return 0.0;
+            }
+          },
+          rl::detail::bind_loss<double>(loss, how)};
+}
 
-// dlogp and dentropy are the derivatives of the value, by central differences in double; tokens at a kink, where the
-// two one-sided differences disagree, are passed over and may be at most one in five.
-template <class Loss>
-  requires rl::policy_loss<Loss, double>
-std::string gradient(const Loss& loss, std::uint64_t seed = 1) {
-  constexpr double h = 1e-6;
-  std::int64_t tested = 0, kinks = 0;
-  const auto judge = [&](std::string_view what, double below, double here, double above, double got) -> std::string {
+inline rl::token_term<double> term_of(const random_batch<double>& r, std::size_t t) {
+  return {r.logp[t], r.old[t],     r.rollout[t],
+          r.ref[t],  r.entropy[t], r.sequence_advantage[t % r.sequence_advantage.size()]};
+}
+
+// Central differences against derivatives; tokens at a kink are counted and passed over.
+class differences {
+ public:
+  static constexpr double h = 1e-6;
+  std::string judge(std::string_view what, double below, double here, double above, double got) {
     const double left = (here - below) / h, right = (above - here) / h;
-    ++tested;
-    if (!detail::close(left, right, 1e-4)) {
-      ++kinks;
+    ++tested_;
+    if (!close(left, right, 1e-4)) {
+      ++kinks_;
       return "";
     }
     const double middle = (above - below) / (2 * h);
-    return detail::close(middle, got, 1e-6) ? "" : detail::differ(what, middle, got);
-  };
-  for (std::uint64_t round = 0; round < 8; ++round) {
-    random_batch<double> r(seed + round);
-    if constexpr (rl::pointwise_loss<Loss, double>) {
-      for (std::size_t t = 0; t < r.logp.size(); ++t) {
-        const rl::token_term<double> at{r.logp[t], r.old[t],     r.rollout[t],
-                                        r.ref[t],  r.entropy[t], r.sequence_advantage[t % r.sequence_advantage.size()]};
-        const auto value = [&](double dlogp, double dentropy) {
-          auto x = at;
-          x.logp += dlogp;
-          x.entropy += dentropy;
-          return rl::surrogate(loss, x, at);
-        };
-        const auto g = loss(at);
-        if (!detail::close(value(0, 0), g.value, 1e-12)) return detail::differ("value", value(0, 0), g.value);
-        auto bad = judge("dlogp", value(-h, 0), g.value, value(h, 0), g.dlogp);
-        if (bad.empty()) bad = judge("dentropy", value(0, -h), g.value, value(0, h), g.dentropy);
-        if (!bad.empty()) return bad;
-      }
-    } else if constexpr (rl::has_exact_gradient<Loss>) {
-      const detail::aggregation_of<Loss> how{};
-      const std::size_t n = r.logp.size();
-      std::vector<double> dlogp(n), dentropy(n), scratch(n), scratch2(n);
-      const double here = rl::apply_loss(loss, r.view(), how, {dlogp, dentropy}).value;
-      const auto moved = [&](double& x, double by) {
-        const double kept = x;
-        x += by;
-        const double v = rl::apply_loss(loss, r.view(), how, {scratch, scratch2}).value;
-        x = kept;
-        return v;
-      };
-      for (std::size_t t = 0; t < n; ++t) {
-        auto bad = judge("dlogp", moved(r.logp[t], -h), here, moved(r.logp[t], h), dlogp[t]);
-        if (bad.empty() && rl::has(Loss::reads, rl::input::entropy))
-          bad = judge("dentropy", moved(r.entropy[t], -h), here, moved(r.entropy[t], h), dentropy[t]);
-        if (!bad.empty()) return bad;
-      }
-    }
+    return close(middle, got, 1e-6) ? "" : differ(what, middle, got);
   }
-  if (kinks * 5 > tested) return "more than one kink in five tokens: the value jumps";
+  bool jumps() const { return kinks_ * 5 > tested_; }
+
+ private:
+  std::int64_t tested_ = 0, kinks_ = 0;
+};
+
+inline std::string pointwise_gradient(const loss_under_test& loss, const random_batch<double>& r, differences& d) {
+  constexpr double h = differences::h;
+  for (std::size_t t = 0; t < r.logp.size(); ++t) {
+    const auto at = term_of(r, t);
+    const auto value = [&](double dlogp, double dentropy) {
+      auto x = at;
+      x.logp += dlogp;
+      x.entropy += dentropy;
+      return loss.surrogate(loss.loss, x, at);
+    };
+    const auto g = loss(at);
+    if (!close(value(0, 0), g.value, 1e-12)) return differ("value", value(0, 0), g.value);
+    auto bad = d.judge("dlogp", value(-h, 0), g.value, value(h, 0), g.dlogp);
+    if (bad.empty()) bad = d.judge("dentropy", value(0, -h), g.value, value(0, h), g.dentropy);
+    if (!bad.empty()) return bad;
+  }
   return "";
 }
+inline std::string sequence_gradient(const loss_under_test& loss, random_batch<double>& r, differences& d) {
+  constexpr double h = differences::h;
+  const std::size_t n = r.logp.size();
+  std::vector<double> dlogp(n), dentropy(n), scratch(n), scratch2(n);
+  const auto update = rl::count(r.view());
+  const double here = loss.apply(r.view(), update, {dlogp, dentropy}).value;
+  const auto moved = [&](double& x, double by) {
+    const double kept = x;
+    x += by;
+    const double v = loss.apply(r.view(), update, {scratch, scratch2}).value;
+    x = kept;
+    return v;
+  };
+  for (std::size_t t = 0; t < n; ++t) {
+    auto bad = d.judge("dlogp", moved(r.logp[t], -h), here, moved(r.logp[t], h), dlogp[t]);
+    if (bad.empty() && rl::has(loss.reads, rl::input::entropy))
+      bad = d.judge("dentropy", moved(r.entropy[t], -h), here, moved(r.entropy[t], h), dentropy[t]);
+    if (!bad.empty()) return bad;
+  }
+  return "";
+}
+inline std::string gradient(const loss_under_test& loss, std::uint64_t seed) {
+  differences d;
+  for (std::uint64_t round = 0; round < 8; ++round) {
+    random_batch<double> r(seed + round);
+    std::string bad;
+    if (loss.pointwise) {
+      bad = pointwise_gradient(loss, r, d);
+    } else if (loss.exact) {
+      bad = sequence_gradient(loss, r, d);
+    }
+    if (!bad.empty()) return bad;
+  }
+  return d.jumps() ? "more than one kink in five tokens: the value jumps" : "";
+}
 
-// Inputs that the loss does not declare do not matter.
-template <class Loss>
-  requires rl::policy_loss<Loss, double>
-std::string declared_inputs(const Loss& loss, std::uint64_t seed = 1) {
+inline std::string declared_inputs(const loss_under_test& loss, std::uint64_t seed) {
   constexpr double nan = std::numeric_limits<double>::quiet_NaN();
   const random_batch<double> r(seed);
   for (std::size_t t = 0; t < r.logp.size(); ++t) {
-    const rl::token_term<double> all{r.logp[t], r.old[t],     r.rollout[t],
-                                     r.ref[t],  r.entropy[t], r.sequence_advantage[t % r.sequence_advantage.size()]};
+    const auto all = term_of(r, t);
     auto some = all;
-    if (!rl::has(Loss::reads, rl::input::logp)) some.logp = nan;
-    if (!rl::has(Loss::reads, rl::input::old)) some.old = nan;
-    if (!rl::has(Loss::reads, rl::input::rollout)) some.rollout = nan;
-    if (!rl::has(Loss::reads, rl::input::ref)) some.ref = nan;
-    if (!rl::has(Loss::reads, rl::input::entropy)) some.entropy = nan;
-    if (!rl::has(Loss::reads, rl::input::advantage)) some.advantage = nan;
-    const auto term = [&](const rl::token_term<double>& x) {
-      rl::sequence_term<rl::sums_of<Loss>> s;
-      const auto c = rl::contribution_of(loss, x);
-      for (std::size_t k = 0; k < c.size(); ++k) s.sum[k] = c[k];
-      s.count = 1;
-      return rl::evaluate(loss, x, s);
-    };
-    const auto a = term(all), b = term(some);
+    if (!rl::has(loss.reads, rl::input::logp)) some.logp = nan;
+    if (!rl::has(loss.reads, rl::input::old)) some.old = nan;
+    if (!rl::has(loss.reads, rl::input::rollout)) some.rollout = nan;
+    if (!rl::has(loss.reads, rl::input::ref)) some.ref = nan;
+    if (!rl::has(loss.reads, rl::input::entropy)) some.entropy = nan;
+    if (!rl::has(loss.reads, rl::input::advantage)) some.advantage = nan;
+    const auto a = loss(all), b = loss(some);
     if (a.value != b.value || a.dlogp != b.dlogp || a.dentropy != b.dentropy)
       return "the loss reads an input that it does not declare";
   }
   return "";
 }
 
-// Where logp == old == rollout == ref, the gradient of a policy term is -A.
-template <class Loss>
-  requires rl::policy_loss<Loss, double>
-std::string on_policy_gradient(const Loss& loss, std::uint64_t seed = 1) {
+inline std::string on_policy_gradient(const loss_under_test& loss, std::uint64_t seed) {
   const random_batch<double> r(seed);
   for (std::size_t t = 0; t < r.logp.size(); ++t) {
-    const double lp = r.logp[t], a = r.sequence_advantage[t % r.sequence_advantage.size()];
-    const rl::token_term<double> x{lp, lp, lp, lp, r.entropy[t], a};
-    rl::sequence_term<rl::sums_of<Loss>> s;
-    const auto c = rl::contribution_of(loss, x);
-    for (std::size_t k = 0; k < c.size(); ++k) s.sum[k] = c[k];
-    s.count = 1;
-    const auto g = rl::evaluate(loss, x, s);
-    if (!detail::close(g.dlogp, -a, 1e-12)) return detail::differ("dlogp at ratio 1", -a, g.dlogp);
-    auto still = x;
-    still.advantage = 0;
-    const auto z = rl::evaluate(loss, still, s);
-    if (z.value != 0 || z.dlogp != 0) return detail::differ("value with A = 0", 0, z.value);
+    auto x = term_of(r, t);
+    x.old = x.rollout = x.ref = x.logp;
+    const auto g = loss(x);
+    if (!close(g.dlogp, -x.advantage, 1e-12)) return differ("dlogp at ratio 1", -x.advantage, g.dlogp);
+    x.advantage = 0;
+    const auto z = loss(x);
+    if (z.value != 0 || z.dlogp != 0) return differ("value with A = 0", 0, z.value);
   }
   return "";
 }
 
-// Bit for bit: what masked tokens hold does not matter; gradients follow their sequences under permutation; a batch cut
-// between prompts gives the same value and gradients, when the report is carried and the counts are the update's.
-template <class Loss, class Aggregation>
-  requires rl::policy_loss<Loss, double> && rl::aggregation_for<Aggregation, Loss>
-std::string batching(const Loss& loss, const Aggregation& how, std::uint64_t seed = 1) {
-  static_assert(Aggregation::split_invariant, "ql: this aggregation depends on how the update is cut, and says so");
+// The prompts of a batch, one by one or in reverse order.
+inline std::string batching(const loss_under_test& loss, std::uint64_t seed) {
   constexpr double nan = std::numeric_limits<double>::quiet_NaN();
   random_batch<double> r(seed, 5);
   const std::size_t n = r.logp.size();
   std::vector<double> dlogp(n), dentropy(n), other(n), other2(n);
-  const auto whole = rl::apply_loss(loss, r.view(), how, {dlogp, dentropy});
   const auto counts = rl::count(r.view());
+  const auto whole = loss.apply(r.view(), counts, {dlogp, dentropy});
 
   auto dirty = r;
   for (std::size_t t = 0; t < n; ++t)
     if (dirty.mask[t] == 0) dirty.logp[t] = dirty.old[t] = dirty.rollout[t] = dirty.ref[t] = dirty.entropy[t] = nan;
-  const auto masked = rl::apply_loss(loss, dirty.view(), how, {other, other2});
-  if (masked.value != whole.value || !detail::same_bits(other, dlogp) || !detail::same_bits(other2, dentropy))
+  const auto masked = loss.apply(dirty.view(), counts, {other, other2});
+  if (masked.value != whole.value || !same_bits(other, dlogp) || !same_bits(other2, dentropy))
     return "masked tokens matter";
 
   rl::loss_report parts;
@@ -248,15 +284,14 @@ std::string batching(const Loss& loss, const Aggregation& how, std::uint64_t see
     b.entropy = cut(r.entropy);
     b.sequence_advantage = ql::view<const double, 1>(r.sequence_advantage.data() + first, last - first);
     std::vector<double> d(static_cast<std::size_t>(end - begin)), e(d.size());
-    rl::apply_loss(loss, b, how, counts, {d, e}, parts);
+    parts = loss.apply(b, counts, {d, e}, parts);
     joined.insert(joined.end(), d.begin(), d.end());
     joined2.insert(joined2.end(), e.begin(), e.end());
   }
-  if (parts.value != whole.value || !detail::same_bits(joined, dlogp) || !detail::same_bits(joined2, dentropy))
+  if (parts.value != whole.value || !same_bits(joined, dlogp) || !same_bits(joined2, dentropy))
     return "a split batch gives other bits";
 
-  // prompts in reverse order
-  random_batch<double> p(seed, 0);
+  random_batch<double> p(seed, 0);  // prompts in reverse order
   p.offsets = {0}, p.prompts = {0};
   std::vector<double> expected;
   for (std::size_t g = r.prompts.size() - 1; g-- > 0;) {
@@ -272,49 +307,27 @@ std::string batching(const Loss& loss, const Aggregation& how, std::uint64_t see
     }
     p.prompts.push_back(static_cast<std::int64_t>(p.offsets.size()) - 1);
   }
-  const auto turned = rl::apply_loss(loss, p.view(), how, {other, other2});
-  if (!detail::same_bits(other, expected)) return "gradients depend on the order of the sequences";
-  if (!detail::close(turned.value, whole.value, 1e-13)) return "the value depends on the order of the sequences";
+  const auto turned = loss.apply(p.view(), counts, {other, other2});
+  if (!same_bits(other, expected)) return "gradients depend on the order of the sequences";
+  if (!close(turned.value, whole.value, 1e-13)) return "the value depends on the order of the sequences";
   return "";
 }
 
-// All laws of a policy loss but on_policy_gradient, which KL and entropy terms rightly break.
-template <class Loss>
-std::string policy_loss(const Loss& loss, std::uint64_t seed = 1) {
-  auto bad = declared_inputs(loss, seed);
-  if (bad.empty()) bad = gradient(loss, seed);
-  if (bad.empty()) bad = batching(loss, detail::aggregation_of<Loss>{}, seed);
-  return bad;
-}
-
-// A correction is 1 where old == rollout == logp, and never negative.
-template <class C>
-std::string correction(const C& c, std::uint64_t seed = 1) {
+inline std::string correction(double (*weight)(const void*, const rl::token_term<double>&), const void* c,
+                              std::uint64_t seed) {
   numbers r(seed);
   for (int round = 0; round < 100; ++round) {
     const double lp = r.uniform(-4, 0), a = r.uniform(-1, 1);
-    const auto weight = [&](double rollout) {
-      const rl::token_term<double> x{lp, lp, rollout, lp, 0.5, a};
-      rl::sequence_term<C::sums> s;
-      if constexpr (C::sums == 1) s.sum[0] = c.contribution(x);
-      s.count = 1;
-      return static_cast<double>(c.weight(x, s));
-    };
-    if (weight(lp) != 1.0) return detail::differ("weight of an unchanged policy", 1, weight(lp));
-    if (const double w = weight(lp + r.uniform(-30, 30)); !(w >= 0)) return detail::differ("weight", 0, w);
+    const double kept = weight(c, {lp, lp, lp, lp, 0.5, a});
+    if (kept != 1.0) return differ("weight of an unchanged policy", 1, kept);
+    if (const double w = weight(c, {lp, lp, lp + r.uniform(-30, 30), lp, 0.5, a}); !(w >= 0))
+      return differ("weight", 0, w);
   }
   return "";
 }
 
-// What an estimator's advantages do not depend on.
-struct advantage_traits {
-  bool shift = true;     // R + c for all members of a group
-  bool scale = true;     // R * c, c > 0 (up to the epsilon)
-  bool zero_sum = true;  // within a group
-};
-template <class A>
-  requires rl::advantage_estimator<A, double>
-std::string advantage(const A& estimator, advantage_traits traits = {}, std::uint64_t seed = 1) {
+using estimate = void (*)(const void*, const rl::outcome_batch<double>&, ql::view<double, 1>);
+inline std::string advantage(estimate call, const void* a, bool shift, bool scale, bool zero_sum, std::uint64_t seed) {
   numbers r(seed);
   for (int round = 0; round < 20; ++round) {
     const std::int64_t members = 2 + r.below(7), groups = 1 + r.below(4), n = members * groups;
@@ -332,37 +345,115 @@ std::string advantage(const A& estimator, advantage_traits traits = {}, std::uin
     }
     rl::outcome_batch<double> in;
     in.reward = reward, in.groups = offsets, in.length = length, in.task = task, in.greedy = greedy;
-    estimator(in, ql::view<double, 1>(out));
+    call(a, in, ql::view<double, 1>(out));
     const auto compare = [&](std::string_view what) -> std::string {
-      estimator(in, ql::view<double, 1>(other));
+      call(a, in, ql::view<double, 1>(other));
       for (std::size_t i = 0; i < out.size(); ++i)
-        if (!detail::close(out[i], other[i], 1e-4)) return detail::differ(what, out[i], other[i]);
+        if (!close(out[i], other[i], 1e-4)) return differ(what, out[i], other[i]);
       return "";
     };
     std::string bad;
-    if (traits.zero_sum) {
+    if (zero_sum) {
       for (std::int64_t g = 0; g < groups; ++g) {
         double sum = 0;
         for (std::int64_t i = g * members; i < (g + 1) * members; ++i) sum += out[static_cast<std::size_t>(i)];
-        if (!detail::close(sum, 0, 1e-9)) return detail::differ("sum within a group", 0, sum);
+        if (!close(sum, 0, 1e-9)) return differ("sum within a group", 0, sum);
       }
     }
     auto kept = reward;
-    if (traits.shift) {
+    if (shift) {
       for (std::size_t i = 0; i < reward.size(); ++i) reward[i] = kept[i] + 3.0;
       if (bad = compare("advantage after a shift"); !bad.empty()) return bad;
     }
-    if (traits.scale) {
+    if (scale) {
       for (std::size_t i = 0; i < reward.size(); ++i) reward[i] = kept[i] * 5.0;
       if (bad = compare("advantage after scaling"); !bad.empty()) return bad;
     }
     for (auto& x : reward) x = 1.0;
-    estimator(in, ql::view<double, 1>(other));
-    if (traits.zero_sum)
-      for (double a : other)
-        if (a != 0) return detail::differ("advantage in a group of equal rewards", 0, a);
+    call(a, in, ql::view<double, 1>(other));
+    if (zero_sum)
+      for (double x : other)
+        if (x != 0) return differ("advantage in a group of equal rewards", 0, x);
   }
   return "";
+}
+
+}  // namespace detail
+
+namespace laws {
+
+// dlogp and dentropy are the derivatives of the value, by central differences in double; tokens at a kink, where the
+// two one-sided differences disagree, are passed over and may be at most one in five.
+template <class Loss>
+  requires rl::policy_loss<Loss, double>
+std::string gradient(const Loss& loss, std::uint64_t seed = 1) {
+  const detail::aggregation_of<Loss> how{};
+  return detail::gradient(detail::erase(loss, how), seed);
+}
+
+// Inputs that the loss does not declare do not matter.
+template <class Loss>
+  requires rl::policy_loss<Loss, double>
+std::string declared_inputs(const Loss& loss, std::uint64_t seed = 1) {
+  const detail::aggregation_of<Loss> how{};
+  return detail::declared_inputs(detail::erase(loss, how), seed);
+}
+
+// Where logp == old == rollout == ref, the gradient of a policy term is -A.
+template <class Loss>
+  requires rl::policy_loss<Loss, double>
+std::string on_policy_gradient(const Loss& loss, std::uint64_t seed = 1) {
+  const detail::aggregation_of<Loss> how{};
+  return detail::on_policy_gradient(detail::erase(loss, how), seed);
+}
+
+// Bit for bit: what masked tokens hold does not matter; gradients follow their sequences under permutation; a batch cut
+// between prompts gives the same value and gradients, when the report is carried and the counts are the update's.
+template <class Loss, class Aggregation>
+  requires rl::policy_loss<Loss, double> && rl::aggregation_for<Aggregation, Loss>
+std::string batching(const Loss& loss, const Aggregation& how, std::uint64_t seed = 1) {
+  static_assert(Aggregation::split_invariant, "ql: this aggregation depends on how the update is cut, and says so");
+  return detail::batching(detail::erase(loss, how), seed);
+}
+
+// All laws of a policy loss but on_policy_gradient, which KL and entropy terms rightly break.
+template <class Loss>
+  requires rl::policy_loss<Loss, double>
+std::string policy_loss(const Loss& loss, std::uint64_t seed = 1) {
+  const detail::aggregation_of<Loss> how{};
+  const auto erased = detail::erase(loss, how);
+  auto bad = detail::declared_inputs(erased, seed);
+  if (bad.empty()) bad = detail::gradient(erased, seed);
+  if (bad.empty()) bad = detail::batching(erased, seed);
+  return bad;
+}
+
+// A correction is 1 where old == rollout == logp, and never negative.
+template <class C>
+std::string correction(const C& c, std::uint64_t seed = 1) {
+  return detail::correction(
+      [](const void* p, const rl::token_term<double>& x) {
+        const auto& typed = *static_cast<const C*>(p);
+        rl::sequence_term<C::sums> s;
+        if constexpr (C::sums == 1) s.sum[0] = typed.contribution(x);
+        s.count = 1;
+        return static_cast<double>(typed.weight(x, s));
+      },
+      &c, seed);
+}
+
+// What an estimator's advantages do not depend on.
+struct advantage_traits {
+  bool shift = true;     // R + c for all members of a group
+  bool scale = true;     // R * c, c > 0 (up to the epsilon)
+  bool zero_sum = true;  // within a group
+};
+template <class A>
+  requires rl::advantage_estimator<A, double>
+std::string advantage(const A& estimator, advantage_traits traits = {}, std::uint64_t seed = 1) {
+  return detail::advantage([](const void* a, const rl::outcome_batch<double>& in,
+                              ql::view<double, 1> out) { (*static_cast<const A*>(a))(in, out); },
+                           &estimator, traits.shift, traits.scale, traits.zero_sum, seed);
 }
 
 // State survives a checkpoint: buffers copied through `visit` and `steps` give the same bits in the next step; and a
