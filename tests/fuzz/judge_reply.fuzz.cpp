@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// sources: judge verdict_journal http retry secret file lines sha256 json
 #include <ql/io/json.hpp>
 #include <ql/io/judge.hpp>
 

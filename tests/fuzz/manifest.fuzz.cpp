@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// sources: checkpoint file hash json
 #include <ql/checkpoint.hpp>
 #include <ql/io/file.hpp>
 #include <ql/io/hash.hpp>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// sources: toml tree file json
 #include <ql/io/toml.hpp>
 
 #include <cstdint>

@@ -97,6 +97,42 @@ TEST(Preference, PairsOfPackedSequences) {
                ql::shape_error);
 }
 
+template <class Margin>
+void margin_is_right(const Margin& margin, double (*direct)(double)) {
+  const std::vector<std::int64_t> offsets{0, 2, 3, 4, 7};
+  std::vector<double> logp{-1, -2, -1.5, -0.5, -1, -1, -0.2}, ref{-1.1, -2.2, -1, -0.5, -2, -1, -0.7}, d(7), scratch(7);
+  for (const auto ratio : {answer_ratio::sum, answer_ratio::mean}) {
+    const auto value = [&](std::vector<double>& to) {
+      return apply_preference(dpo{.beta = 0.7}, offsets, ql::view<const double, 1>(logp),
+                              ql::view<const double, 1>(ref), ql::view<double, 1>(to), margin, ratio);
+    };
+    const bool mean = ratio == answer_ratio::mean;
+    const double z1 = direct(0.3 / (mean ? 2 : 1)) - direct(-0.5), z2 = direct(0.0) - direct(1.5 / (mean ? 3 : 1));
+    EXPECT_NEAR(value(d), (std::log1p(std::exp(-0.7 * z1)) + std::log1p(std::exp(-0.7 * z2))) / 2, 1e-14);
+    for (std::size_t t = 0; t < logp.size(); ++t) {
+      logp[t] += 1e-6;
+      const double up = value(scratch);
+      logp[t] -= 2e-6;
+      EXPECT_NEAR(d[t], (up - value(scratch)) / 2e-6, 1e-8);
+      logp[t] += 1e-6;
+    }
+  }
+}
+// f'(u) at u = e^s: log u, -1 / u, (1 - u^-alpha) / alpha, log(2 u / (1 + u)), each up to a constant.
+TEST(Preference, OtherDivergencesAndMeans) {
+  margin_is_right(reverse_kl_margin{}, [](double s) { return std::log(std::exp(s)); });
+  margin_is_right(forward_kl_margin{}, [](double s) { return -1 / std::exp(s); });
+  margin_is_right(alpha_margin{.alpha = 0.3}, [](double s) { return (1 - std::pow(std::exp(s), -0.3)) / 0.3; });
+  margin_is_right(jensen_shannon_margin{}, [](double s) { return std::log(2 * std::exp(s) / (1 + std::exp(s))); });
+  // answers far from the reference: finite, and no gradient where the bound holds
+  EXPECT_TRUE(std::isfinite(forward_kl_margin{}(-1e4f).value));
+  EXPECT_EQ(forward_kl_margin{}(-1e4f).d, 0.0f);
+  EXPECT_EQ(alpha_margin{}(-1e4f).d, 0.0f);
+  EXPECT_EQ(jensen_shannon_margin{}(-1e4f).value, -1e4f);
+  EXPECT_TRUE(std::isnan(forward_kl_margin{}(std::nanf("")).value));
+  static_assert(!valid(alpha_margin{.alpha = 1.0}) && !valid(forward_kl_margin{.limit = 100}));
+}
+
 TEST(TokenAdvantage, VapoAndTheOptimalBaseline) {
   constexpr vapo_gae v{.gamma = 1, .alpha = 0.05};
   EXPECT_EQ(v.lambda(10), 0.0);
