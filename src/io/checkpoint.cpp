@@ -124,7 +124,8 @@ std::string manifest_text(value::object_type body) {
 
 value::object_type parse_manifest(const std::string& text, const std::string& shown) {
   value::object_type body = io::json::parse(text, shown, {.bytes = manifest_limit, .depth = 8}).object();
-  if (body.empty() || body.back().first != "hash") throw io::checkpoint_error(shown + ": it has no hash; it is damaged");
+  if (body.empty() || body.back().first != "hash")
+    throw io::checkpoint_error(shown + ": it has no hash; it is damaged");
   body.pop_back();
   if (manifest_text(body) != text) throw io::checkpoint_error(shown + ": its hash does not fit; it is damaged");
   return body;
@@ -394,7 +395,7 @@ checkpoint_reader::checkpoint_reader(const io::file_path& path) : folder_(path.t
     throw io::checkpoint_error(shown + ": not a checkpoint's manifest");
   if (manifest.at("version").integer() != 1)
     throw io::checkpoint_error(shown + ": version " + std::to_string(manifest.at("version").integer()) +
-                           " of the format; this program reads version 1");
+                               " of the format; this program reads version 1");
   step_ = manifest.at("step").integer();
   for (const auto& v : manifest.at("blobs").array()) blobs_.push_back(blob_of(v, shown));
 
@@ -411,7 +412,7 @@ checkpoint_reader::checkpoint_reader(const io::file_path& path) : folder_(path.t
     }
     if (file.size() != end)
       throw io::checkpoint_error(file.path() + ": " + count(file.size()) + " bytes, its manifest says " + count(end) +
-                             (file.size() < end ? "; it was cut short" : ""));
+                                 (file.size() < end ? "; it was cut short" : ""));
     for (const auto* b : blobs) {
       io::hasher h;
       for (std::uint64_t done = 0, all = padded(b->bytes); done < all;) {
@@ -422,7 +423,7 @@ checkpoint_reader::checkpoint_reader(const io::file_path& path) : folder_(path.t
       }
       if (h.finish() != b->hash)
         throw io::checkpoint_error(file.path() + ": \"" + b->name + "\" does not have the hash of its manifest; " +
-                               "it is damaged");
+                                   "it is damaged");
     }
   }
 }
@@ -440,7 +441,7 @@ const checkpoint_blob& checkpoint_reader::at(std::string_view name, std::string_
   if (b == nullptr) throw io::checkpoint_error(folder_ + ": it has no blob \"" + std::string(name) + "\"");
   if (b->type != type)
     throw io::checkpoint_error(folder_ + ": \"" + b->name + "\" is of type " + b->type + ", wanted is " +
-                           std::string(type));
+                               std::string(type));
   return *b;
 }
 
@@ -448,7 +449,7 @@ void checkpoint_reader::read(std::string_view name, std::string_view type, std::
   const auto& b = at(name, type);
   if (b.bytes != out.size())
     throw io::checkpoint_error(folder_ + ": \"" + b.name + "\" has " + count(b.bytes) + " bytes, wanted are " +
-                           count(out.size()));
+                               count(out.size()));
   file_reader(folder_, b.file).read(b.offset, out);
 }
 
