@@ -10,6 +10,7 @@
 #include <ql/tensor/lanes.hpp>
 #include <ql/tensor/operations.hpp>
 #include <ql/tensor/tensor.hpp>
+#include <ql/tensor/transfer.hpp>
 
 #include <algorithm>
 #include <string>
@@ -61,6 +62,8 @@ struct row_batch {
 template <scalar T, execution_context Context>
 class decoder {
  public:
+  template <class E, std::size_t Rank>
+  using view = ql::view<E, Rank, typename Context::memory_space>;
   using A = accumulate_t<T>;
   using scalar_type = T;
   using value_type = A;
@@ -142,24 +145,29 @@ class decoder {
   }
 
   // As the Hugging Face models do: weights N(0, deviation^2), biases 0, norms 1.
-  void initialise(Context& ctx, std::uint64_t seed, double deviation = 0.02)
-    requires std::same_as<typename Context::memory_space, host_space>
-  {
+  void initialise(Context& ctx, std::uint64_t seed, double deviation = 0.02) {
     for (std::size_t i = 0; i < parameters_.size(); ++i) {
       auto& p = parameters_[i];
-      A* w = p.master.data();
-      if (p.vector()) {
-        std::fill_n(w, p.size(), p.name.ends_with(".bias") ? A(0) : A(1));
-        continue;
-      }
+      std::vector<A> away;  // where the host cannot write the master values
+      if constexpr (!on_host<Context>) away.resize(static_cast<std::size_t>(p.size()));
+      A* w = on_host<Context> ? p.master.data() : away.data();
       const random_key key{.seed = seed, .what = purpose::initialise, .example = static_cast<std::uint32_t>(i)};
-      ctx.parallel_for((p.size() + 4095) / 4096, [&](std::int64_t block) {
+      const auto normals = [&](std::int64_t block) {
         for (auto j = block * 4096; j < std::min(p.size(), (block + 1) * 4096); ++j) {
           const auto bits = random_bits(key, static_cast<std::uint64_t>(j));  // Box-Muller
           const double r = math::sqrt(-2.0 * math::log(uniform(bits, 0)));
           w[j] = static_cast<A>(deviation * r * math::cos(6.283185307179586 * uniform(bits, 1)));
         }
-      });
+      };
+      const auto blocks = (p.size() + 4095) / 4096;
+      if (p.vector()) {
+        std::fill_n(w, p.size(), p.name.ends_with(".bias") ? A(0) : A(1));
+      } else if constexpr (on_host<Context>) {
+        ctx.parallel_for(blocks, normals);
+      } else {
+        for (std::int64_t block = 0; block < blocks; ++block) normals(block);
+      }
+      if constexpr (!on_host<Context>) copy_in(ctx, static_cast<const A*>(w), p.size(), p.master.data());
     }
     publish(ctx);
   }

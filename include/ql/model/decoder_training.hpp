@@ -263,7 +263,7 @@ void decoder<T, Context>::unit_forward(Context& ctx, tape& t, unit_work& u, keep
   u.logp.resize(u.target.size());
   u.entropy.resize(u.target.size());
   u.lse.resize(u.target.size());
-  vocabulary_args<T> v;
+  vocabulary_args<T, typename Context::memory_space> v;
   v.head = head();
   v.inverse_temperature = t.inverse_temperature_;
   v.hidden = {states, {u.scored(), hidden}};
@@ -343,15 +343,14 @@ void decoder<T, Context>::unit_backward(Context& ctx, tape& t, unit_work& u, sco
     gather_rows(ctx, static_cast<const A*>(u.last.data()), std::span<const token>(u.head_rows), hidden, picked);
     final_norm(ctx, view<const A, 2>(picked, {n, hidden}), view<T, 2>(normed, {n, hidden}), rstd);
     gather_rows(ctx, static_cast<const T*>(normed), std::span<const token>(u.source), hidden, states);
-    A* dlogp = inner.template take<A>(u.scored());
-    A* dentropy = inner.template take<A>(u.scored());
+    std::vector<A> dlogp(u.target.size()), dentropy(u.target.size());
     for (std::size_t i = 0; i < u.index.size(); ++i) {
       dlogp[i] = d.logp[static_cast<std::size_t>(u.index[i])];
       dentropy[i] = d.entropy.empty() ? A(0) : d.entropy[static_cast<std::size_t>(u.index[i])];
     }
     A* dstates = inner.template take<A>(u.scored() * hidden);
     clear(ctx, dstates, u.scored() * hidden);
-    vocabulary_dx_args<T> v;
+    vocabulary_dx_args<T, typename Context::memory_space> v;
     v.forward.head = head();
     v.forward.inverse_temperature = t.inverse_temperature_;
     v.forward.hidden = {states, {u.scored(), hidden}};
@@ -361,8 +360,8 @@ void decoder<T, Context>::unit_backward(Context& ctx, tape& t, unit_work& u, sco
     v.forward.logp = u.logp;
     v.forward.entropy = u.entropy;
     v.forward.lse = u.lse;
-    v.dlogp = {dlogp, u.target.size()};
-    if (!d.entropy.empty()) v.dentropy = {dentropy, u.target.size()};
+    v.dlogp = dlogp;
+    if (!d.entropy.empty()) v.dentropy = dentropy;
     v.dhidden = dstates;
     v.dhead = gathered(head_);
     vocabulary_dx(ctx, v);

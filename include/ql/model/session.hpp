@@ -155,6 +155,8 @@ class session {
   }
 
  private:
+  template <class E>
+  using view = ql::view<E, 2, typename Context::memory_space>;
   struct leaf {
     std::int32_t segment;
     std::int32_t parent;  // -1 once the leaf has a token of its own
@@ -205,7 +207,11 @@ class session {
       policy_->embed_rows(*ctx_, rows_, x);
       policy_->layers_forward(*ctx_, rows_, x, [](std::int64_t) {});
       forwarded_ += n;
-      if (i + n == g.count) hidden_[static_cast<std::size_t>(s)].assign(x + (n - 1) * hidden, x + n * hidden);
+      if (i + n == g.count) {
+        auto& last = hidden_[static_cast<std::size_t>(s)];
+        last.resize(static_cast<std::size_t>(hidden));
+        copy_out(*ctx_, static_cast<const A*>(x + (n - 1) * hidden), hidden, last.data());
+      }
     }
     return s;
   }
@@ -256,12 +262,15 @@ class session {
       std::int64_t row = 0;
       for (std::int64_t i = 0; i < n; ++i) {
         const auto& l = live_[static_cast<std::size_t>(i)];
-        const A* from = l.parent >= 0 ? hidden_of(l.parent).data() : moved + row++ * hidden;
-        std::copy_n(from, hidden, x + i * hidden);
+        if (l.parent >= 0) {
+          copy_in(*ctx_, hidden_of(l.parent).data(), hidden, x + i * hidden);
+        } else {
+          round_to(*ctx_, A{}, static_cast<const A*>(moved + row++ * hidden), hidden, x + i * hidden);
+        }
       }
     }
     T* normed = scope.template take<T>(n * hidden);
-    policy_->final_norm(*ctx_, view<const A, 2>(x, {n, hidden}), view<T, 2>(normed, {n, hidden}), nullptr);
+    policy_->final_norm(*ctx_, view<const A>(x, {n, hidden}), view<T>(normed, {n, hidden}), nullptr);
     const A inverse = static_cast<A>(1.0 / distribution_.temperature);
     const auto most = std::min(n, sampled_rows);
     A* z = scope.template take<A>(most * vocabulary);
@@ -271,13 +280,21 @@ class session {
     std::int64_t kept = 0;
     for (std::int64_t first = 0; first < n; first += sampled_rows) {
       const auto count = std::min(sampled_rows, n - first);
-      logits(*ctx_, policy_->head(), view<const T, 2>(normed + first * hidden, {count, hidden}), inverse,
-             view<A, 2>(z, {count, vocabulary}), std::span(results_).first(static_cast<std::size_t>(count)),
-             view<A, 2>(partial, {count, parts}));
+      logits(*ctx_, policy_->head(), view<const T>(normed + first * hidden, {count, hidden}), inverse,
+             view<A>(z, {count, vocabulary}), std::span(results_).first(static_cast<std::size_t>(count)),
+             view<A>(partial, {count, parts}));
+      const A *seen = z, *sums = partial;
+      if constexpr (!on_host<Context>) {
+        seen_.resize(static_cast<std::size_t>(count * (vocabulary + parts)));
+        copy_out(*ctx_, static_cast<const A*>(z), count * vocabulary, seen_.data());
+        copy_out(*ctx_, static_cast<const A*>(partial), count * parts, seen_.data() + count * vocabulary);
+        seen = seen_.data();
+        sums = seen + count * vocabulary;
+      }
       for (std::int64_t i = 0; i < count; ++i) {
         auto l = live_[static_cast<std::size_t>(first + i)];
         auto row = results_[static_cast<std::size_t>(i)];
-        const A* zi = z + i * vocabulary;
+        const A* zi = seen + i * vocabulary;
         if (!math::isfinite(row.lse) || !math::isfinite(row.entropy))
             [[unlikely]]  // one infinite logit shows in the entropy
           ql::detail::fail<numeric_error>("session::step", "logits of segment " + std::to_string(l.segment),
@@ -286,7 +303,7 @@ class session {
         const auto drawn = sampler(logits_row<A>{{zi, static_cast<std::size_t>(vocabulary)},
                                                  row.max,
                                                  row.sum,
-                                                 {partial + i * parts, static_cast<std::size_t>(parts)}},
+                                                 {sums + i * parts, static_cast<std::size_t>(parts)}},
                                    uniform(l.key, position));
         const auto index = static_cast<std::size_t>(tree_.push(l.segment, drawn.id));
         if (distribution_.truncated()) kept_mass_log_sum_ += math::log(drawn.kept_mass);
@@ -329,6 +346,7 @@ class session {
   std::size_t path_pages_ = 0;
   std::vector<logit_row<A>> results_;
   std::vector<A> logp_, entropy_, values_;
+  std::vector<A> seen_;  // logits and their sums, where the sampler cannot read them in place
   std::vector<std::vector<token>> kept_;
   double kept_mass_log_sum_ = 0;
   std::int64_t sampled_ = 0;

@@ -179,12 +179,12 @@ inline constexpr operation<return_keys_op> return_keys{};
 
 // Row r of the arrays is one scored token: hidden row r against `target`. No logits tensor exists: memory is a block of
 // vocab_block columns for some rows.
-template <class T>
+template <class T, class Space = host_space>
 struct vocabulary_args {
   using A = accumulate_t<T>;
   matrix<T> head;
   A inverse_temperature = 1;
-  view<const T, 2> hidden;  // (rows, columns)
+  view<const T, 2, Space> hidden;  // (rows, columns); the spans are the host's on every backend
   std::span<const token> targets;
   // Frozen support: row r is renormalised over support[support_first[r], support_first[r + 1]); empty = whole
   // vocabulary.
@@ -197,14 +197,14 @@ struct vocabulary_args {
 struct vocabulary_op {};  // (ctx, vocabulary_args): writes logp, entropy, lse
 inline constexpr operation<vocabulary_op> vocabulary{};
 
-template <class T>
+template <class T, class Space = host_space>
 struct vocabulary_dx_args {
   using A = accumulate_t<T>;
-  vocabulary_args<T> forward;   // logp, entropy, lse as written
-  std::span<const A> dlogp;     // (rows)
-  std::span<const A> dentropy;  // (rows) or empty
-  A* dhidden = nullptr;         // (rows, columns), +=
-  A* dhead = nullptr;           // (vocabulary, columns), chained; null where frozen
+  vocabulary_args<T, Space> forward;  // logp, entropy, lse as written
+  std::span<const A> dlogp;           // (rows)
+  std::span<const A> dentropy;        // (rows) or empty
+  A* dhidden = nullptr;               // (rows, columns), +=
+  A* dhead = nullptr;                 // (vocabulary, columns), chained; null where frozen
 };
 struct vocabulary_dx_op {};
 inline constexpr operation<vocabulary_dx_op> vocabulary_dx{};

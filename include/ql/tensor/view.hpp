@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -159,6 +160,13 @@ template <class T, class Space>
 void expects_adjacent(std::string_view operation, std::string_view argument, const view<T, 2, Space>& v) {
   if (v.stride(1) != 1 && v.extent(1) > 1) [[unlikely]]
     fail<shape_error>(operation, argument, "adjacent elements in a row", "a stride of " + show(v.stride(1)));
+}
+inline void expects_ids(std::string_view operation, std::string_view argument, std::span<const token> ids,
+                        std::int64_t vocabulary, std::string_view of) {
+  for (auto id : ids)
+    if (id < 0 || id >= vocabulary) [[unlikely]]
+      fail<argument_error>(operation, argument, "0 to " + std::to_string(vocabulary - 1) + std::string(of),
+                           std::to_string(id));
 }
 }  // namespace detail
 

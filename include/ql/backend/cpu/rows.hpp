@@ -19,13 +19,7 @@ void for_rows(context& ctx, std::int64_t n, std::int64_t cost, F&& f) {
   const auto piece = std::max<std::int64_t>(1, std::min<std::int64_t>(n, 32768 / std::max<std::int64_t>(1, cost)));
   ctx.parallel_for((n + piece - 1) / piece, [&](std::int64_t i) { f(i * piece, std::min(n, (i + 1) * piece)); });
 }
-inline void expects_ids(std::string_view operation, std::string_view argument, std::span<const token> ids,
-                        std::int64_t vocabulary, std::string_view of) {
-  for (auto id : ids)
-    if (id < 0 || id >= vocabulary) [[unlikely]]
-      ql::detail::fail<argument_error>(operation, argument, "0 to " + std::to_string(vocabulary - 1) + std::string(of),
-                                       std::to_string(id));
-}
+using ql::detail::expects_ids;
 }  // namespace cpu::detail
 
 template <>
