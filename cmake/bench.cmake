@@ -1,4 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
+if(TARGET ql_cuda) # bench/cuda/figures.cpp needs a GPU: scripts/gpu_check.sh builds and runs it
+  add_executable(ql_bench_cuda EXCLUDE_FROM_ALL "${PROJECT_SOURCE_DIR}/bench/cuda/figures.cpp")
+  set_target_properties(ql_bench_cuda PROPERTIES CXX_EXTENSIONS OFF)
+  target_link_libraries(ql_bench_cuda PRIVATE ql::cuda $<BUILD_INTERFACE:ql_dev>)
+endif()
+
 # bench/**/<name>.bench.cpp: one Google Benchmark program each, ql_bench_<folder>_<name>, in <build>/bench.
 file(GLOB_RECURSE _ql_bench_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/bench/*.bench.cpp")
 find_package(benchmark QUIET)

@@ -8,6 +8,9 @@ foreach(component IN LISTS QL_COMPONENTS)
   if(component STREQUAL cpu AND TARGET ql_cpu_kernels)
     list(APPEND _ql_installed ql_cpu_kernels)
   endif()
+  if(component STREQUAL cuda)
+    list(APPEND _ql_installed ql_cuda_kernels)
+  endif()
   install(
     TARGETS ${_ql_installed}
     EXPORT ql_${component}

@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs what ql needs to be built and tested on Debian 12. Usage: scripts/setup.sh [--full]
 #   --full   also the compilers and tools of scripts/test.sh --full
+# nvcc is not installed: Debian's main section has no CUDA toolkit of the needed age. Without it ql::cuda is left out and
+# its kernels are tested in emulation. Get it (12.8 or newer) from NVIDIA's Debian repository (cuda-nvcc and cuda-cudart-dev) or
+# as Python packages (nvidia-cuda-nvcc, nvidia-cuda-runtime), and put nvcc on the path or its folder's parent into CUDA_HOME.
 set -euo pipefail
 
 packages=(g++ cmake ninja-build libgtest-dev libgmock-dev libbenchmark-dev libeigen3-dev libboost-dev libfmt-dev

@@ -157,7 +157,8 @@ struct kernel<attention_dx_op, cuda::backend> {
     b.use_gradients = scope.copy(std::span<float* const>(gradients));
     ctx.template launch<cuda::delta_body<T>>({g.dout, a.out, rows, a.shape.head_dim, delta});
     cuda::detail::for_chunks(a.shape.head_dim, [&](auto chunks) {
-      ctx.template launch<cuda::attention_keys_dx_body<T, chunks()>>(b);
+      ctx.template launch<cuda::attention_keys_dx_body<T, chunks(), false>>(b);
+      ctx.template launch<cuda::attention_keys_dx_body<T, chunks(), true>>(b);
       ctx.template launch<cuda::attention_queries_dx_body<T, chunks()>>(b);
     });
   }

@@ -428,14 +428,15 @@ struct attention_gradient_tile {
   template <class Block, class Staged, class Scores, class R>
   QL_DEVICE static void scores(Block& b, const attention_backward_arguments<T>& a, const typename tile::rows_of_tile& t,
                                std::int64_t block, Staged& q, Staged& dout, Staged& keys, Staged& values, Scores& p,
-                               Scores& ds, R& product, R& other) {
+                               Scores& ds, R& product, R& other, bool gradients = true) {
     const auto& places = a.places;
     clear_tile(b, product);
     multiply<T>(b, product, as_operand<false>(q, tile::stride), 0, as_operand<false>(keys, tile::stride), 0,
                 tile::width);
     clear_tile(b, other);
-    multiply<T>(b, other, as_operand<false>(dout, tile::stride), 0, as_operand<false>(values, tile::stride), 0,
-                tile::width);
+    if (gradients)
+      multiply<T>(b, other, as_operand<false>(dout, tile::stride), 0, as_operand<false>(values, tile::stride), 0,
+                  tile::width);
     b.each([&](int thread) {
       QL_UNROLL
       for (int e = 0; e < tile_part::elements; ++e) {
@@ -455,8 +456,9 @@ struct attention_gradient_tile {
   }
 };
 
-// dK and dV: a block of threads owns one page of one key-value head and gathers its runs in order.
-template <class T, int Chunks>
+// dK or dV: a block of threads owns the keys or the values of one page of one key-value head, and gathers its runs in
+// order.
+template <class T, int Chunks, bool OfValues>
 struct attention_keys_dx_body {
   using arguments = attention_backward_arguments<T>;
   using gradient = attention_gradient_tile<T, Chunks>;
@@ -467,8 +469,9 @@ struct attention_keys_dx_body {
   template <class Block>
   QL_DEVICE static void run(Block& b, const arguments& a) {
     const auto& places = a.places;
-    const page_use use = a.uses[b.index() / places.kv_heads];
-    const std::int64_t kv = b.index() % places.kv_heads, dp = places.padded_dim;
+    const std::int64_t at = b.index() / places.kv_heads, kv = b.index() % places.kv_heads;
+    const page_use use = a.uses[at];
+    const std::int64_t plane = key_block * places.padded_dim;
     auto q = b.template share<T>(tile_rows * tile::stride);
     auto dout = b.template share<T>(tile_rows * tile::stride);
     auto keys = b.template share<T>(tile_rows * tile::stride);
@@ -476,21 +479,18 @@ struct attention_keys_dx_body {
     auto p = b.template share<T>(tile_rows * score_stride<T>);
     auto ds = b.template share<T>(tile_rows * score_stride<T>);
     typename Block::template registers<tile_part> one(b), two(b);
-    typename Block::template registers<tile_parts<2 * Chunks>> total(b);
-    const T* from = a.use_pages[b.index() / places.kv_heads] + kv * 2 * key_block * dp;
-    float* to = a.use_gradients[b.index() / places.kv_heads] + kv * 2 * key_block * dp;
+    typename Block::template registers<tile_parts<Chunks>> total(b);
+    const T* from = a.use_pages[at] + kv * 2 * plane;
+    float* to = a.use_gradients[at] + kv * 2 * plane + (OfValues ? plane : 0);
     tile::stage_page(b, keys, places, from);
-    tile::stage_page(b, values, places, from + key_block * dp);
+    tile::stage_page(b, values, places, from + plane);
     b.each([&](int thread) {
       QL_UNROLL
-      for (int which = 0; which < 2; ++which) {
-        QL_UNROLL
-        for (int chunk = 0; chunk < Chunks; ++chunk)
-          for_elements<T>(thread, total[thread][which * Chunks + chunk], [&](int r, int c, float& x) {
-            const std::int64_t d = chunk * tile_columns + c;
-            x = d < dp ? to[(which * key_block + r) * dp + d] : 0.0f;
-          });
-      }
+      for (int chunk = 0; chunk < Chunks; ++chunk)
+        for_elements<T>(thread, total[thread][chunk], [&](int r, int c, float& x) {
+          const std::int64_t d = chunk * tile_columns + c;
+          x = d < places.padded_dim ? to[r * places.padded_dim + d] : 0.0f;
+        });
     });
     for (std::int32_t i = use.first; i < use.first + use.count; ++i)
       for (std::int32_t run = a.ranges[i].first; run < a.ranges[i].first + a.ranges[i].count; ++run)
@@ -501,38 +501,33 @@ struct attention_keys_dx_body {
           tile::stage_rows(b, q, places, t, a.q);
           tile::stage_rows(b, dout, places, t, a.dout);
           b.sync();
-          gradient::scores(b, a, t, use.block, q, dout, keys, values, p, ds, one, two);
+          gradient::scores(b, a, t, use.block, q, dout, keys, values, p, ds, one, two, !OfValues);
           b.sync();
+          // += weights^T rows, over the 64 rows of the tile: dV = P^T dO, dK = dS^T Q
           QL_UNROLL
           for (int chunk = 0; chunk < Chunks; ++chunk) {
-            chain(b, total, 0, chunk, ds, q, one);
-            chain(b, total, 1, chunk, p, dout, one);
+            clear_tile(b, one);
+            if constexpr (OfValues) {
+              multiply<T>(b, one, as_operand<true>(p, score_stride<T>), 0, as_operand<true>(dout, tile::stride),
+                          chunk * tile_columns, tile_rows);
+            } else {
+              multiply<T>(b, one, as_operand<true>(ds, score_stride<T>), 0, as_operand<true>(q, tile::stride),
+                          chunk * tile_columns, tile_rows);
+            }
+            b.each([&](int thread) {
+              QL_UNROLL
+              for (int e = 0; e < tile_part::elements; ++e)
+                total[thread][chunk].x[e] = total[thread][chunk].x[e] + one[thread].x[e];
+            });
           }
         }
     b.each([&](int thread) {
       QL_UNROLL
-      for (int which = 0; which < 2; ++which) {
-        QL_UNROLL
-        for (int chunk = 0; chunk < Chunks; ++chunk)
-          for_elements<T>(thread, total[thread][which * Chunks + chunk], [&](int r, int c, float x) {
-            const std::int64_t d = chunk * tile_columns + c;
-            if (d < dp) to[(which * key_block + r) * dp + d] = x;
-          });
-      }
-    });
-  }
-  // total += weights^T rows, over the 64 rows of a tile
-  template <class Block, class R, class W, class S, class P>
-  QL_DEVICE static void chain(Block& b, R& total, int which, int chunk, W& weights, S& rows, P& product) {
-    clear_tile(b, product);
-    multiply<T>(b, product, as_operand<true>(weights, score_stride<T>), 0, as_operand<true>(rows, tile::stride),
-                chunk * tile_columns, tile_rows);
-    b.each([&](int thread) {
-      QL_UNROLL
-      for (int e = 0; e < tile_part::elements; ++e) {
-        float& x = total[thread][which * Chunks + chunk].x[e];
-        x = x + product[thread].x[e];
-      }
+      for (int chunk = 0; chunk < Chunks; ++chunk)
+        for_elements<T>(thread, total[thread][chunk], [&](int r, int c, float x) {
+          const std::int64_t d = chunk * tile_columns + c;
+          if (d < places.padded_dim) to[r * places.padded_dim + d] = x;
+        });
     });
   }
 };

@@ -146,6 +146,11 @@ struct exp_sums_element {
   const logit_row<float>* state;
   float* sums;
   std::int64_t lds;
+  template <int Half>
+  QL_DEVICE static void add_halves(float (&lane)[16]) {
+    QL_UNROLL
+    for (int j = 0; j < Half; ++j) lane[j] = lane[j] + lane[j + Half];
+  }
   QL_DEVICE void operator()(std::int64_t i) const {
     const std::int64_t r = i / pieces, piece = i % pieces;
     const float max = state[r].max;
@@ -155,11 +160,10 @@ struct exp_sums_element {
       const std::int64_t c = piece * 16 + j;
       lane[j] = c < columns ? math::exp(z[r * ldz + c] - max) : 0.0f;
     }
-    QL_UNROLL
-    for (int w = 8; w > 0; w /= 2) {
-      QL_UNROLL
-      for (int j = 0; j < w; ++j) lane[j] = lane[j] + lane[j + w];
-    }
+    add_halves<8>(lane);
+    add_halves<4>(lane);
+    add_halves<2>(lane);
+    add_halves<1>(lane);
     sums[r * lds + piece] = lane[0];
   }
 };
