@@ -37,12 +37,12 @@ struct group_update_report {
 namespace detail {
 
 // Loss tokens of the segments in units [range) of a plan.
-inline std::vector<std::uint8_t> mask_of(const token_tree& tree, const std::vector<std::uint8_t>& mask,
+inline std::vector<std::uint8_t> mask_of(const token_tree& t, const std::vector<std::uint8_t>& mask,
                                          const lane_plan& plan, unit_range range) {
   std::vector<std::uint8_t> m(mask.size(), 0);
   for (std::int32_t u = range.first; u < range.first + range.count; ++u)
     for (auto s : plan.units[static_cast<std::size_t>(u)].segments) {
-      const auto& g = tree[s];
+      const auto& g = t[s];
       for (auto i = g.first; i < g.first + g.count; ++i)
         m[static_cast<std::size_t>(i)] = mask[static_cast<std::size_t>(i)];
     }

@@ -5,9 +5,6 @@
 #include <ql/io/run_directory.hpp>
 #include <ql/io/safetensors.hpp>
 #include <ql/report.hpp>
-#include <ql/rl_run.hpp>
-
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -16,7 +13,7 @@
 #include <optional>
 #include <thread>
 
-#include "../recipe.hpp"
+#include "../rl_stage.hpp"
 #include "settings.hpp"
 
 namespace ql::qwenlong {
@@ -24,7 +21,7 @@ namespace ql::qwenlong {
 namespace {
 
 using scalar_type = float;
-using policy_type = tiny::policy_of<scalar_type>;
+using policy_type = policy_of<scalar_type>;
 using vocabulary = data::phrase_vocabulary;
 
 constexpr std::int32_t lengths[] = {128, 256, 512, 1024};
@@ -39,12 +36,19 @@ struct progress {
   metric_files_state files;
 };
 
-// The environment of RL; rewards may be dealt to other answers, as a control.
-struct demo_task : tiny::document_task {
+// The environment of RL and of validation; rewards may be dealt to other answers, as a control.
+struct demo_task final : any_task {
+  tiny::document_task of;
   bool shuffled = false;
   std::uint64_t seed = 0;
-  std::vector<rl::outcome> score(std::span<const answer_request> batch) const {
-    auto out = document_task::score(batch);
+
+  std::int64_t examples() const override { return of.examples(); }
+  std::int64_t bundle(std::int64_t e) const override { return of.bundle(e); }
+  std::span<const token> context(std::int64_t b) const override { return of.context(b); }
+  std::span<const token> question(std::int64_t e) const override { return of.question(e); }
+  std::int32_t task(std::int64_t e) const override { return of.task(e); }
+  std::vector<rl::outcome> score(std::span<const answer_request> batch) override {
+    auto out = of.score(batch);
     if (!shuffled || batch.empty()) return out;
     const random_key key{.seed = seed,
                          .what = purpose::shuffle,
@@ -62,9 +66,6 @@ enum stage_number : std::int64_t { drill_phase = 0, warm_up_phase = 1, first_rl_
 
 class demo {
  public:
-  using recipe_type = decltype(recipe_of(rl_settings{}));
-  using trainer_type = rl_trainer<policy_type, demo_task, recipe_type>;
-
   demo(const demo_request& request, demo_settings s, const std::function<bool()>& stop)
       : settings_(std::move(s)),
         stop_(stop),
@@ -78,13 +79,11 @@ class demo {
     const auto found = store_.newest();
     if (found) {
       progress_ = found->value<progress>("state/progress");
-      if (progress_.stage < 3) get_weights(*found, "weights/", base_);
+      if (progress_.stage < 3) get_weights(*found, "weights/", ctx_, base_);
     }
-    files_.emplace(directory_.path(), progress_.files);
-    log_.emplace(directory_.path());
-    line_.emplace();
+    tell_.emplace(directory_.path(), progress_.files);
     for (auto length : lengths) {
-      tiny::add_documents(held_out_.emplace_back(), data::split::validation, settings_.seed,
+      tiny::add_documents(held_out_.emplace_back().of, data::split::validation, settings_.seed,
                           static_cast<std::uint32_t>(length) * 1000, static_cast<std::uint32_t>(settings_.held_out),
                           length - question_room, length - question_room);
     }
@@ -110,7 +109,8 @@ class demo {
     } catch (const interruption&) {
       complete = false;
     }
-    tell(run_finished{.reason = complete ? "finished" : "interrupted", .step = last_step_, .seconds = whole.lap()});
+    tell(run_finished{
+        .reason = complete ? "finished" : "interrupted", .step = tell_->last_step(), .seconds = whole.lap()});
     if (complete) {
       write_report(directory_.path());
       std::fprintf(stderr, "report: %s\npolicy: %s (an ordinary Hugging Face folder)\n",
@@ -122,21 +122,11 @@ class demo {
  private:
   template <class Event>
   void tell(const Event& e) {
-    observers all(*files_, *log_, *line_);
-    all(e);
+    (*tell_)(e);
   }
 
-  static void put_weights(checkpoint_writer& w, const std::string& prefix, const policy_type& p) {
-    for (const auto& q : p.parameters())
-      w.array(prefix + q.name, std::span<const float>(q.master.data(), static_cast<std::size_t>(q.size())));
-  }
-  void get_weights(const checkpoint_reader& r, const std::string& prefix, policy_type& p) {
-    for (auto& q : p.parameters())
-      r.array(prefix + q.name, std::span<float>(q.master.data(), static_cast<std::size_t>(q.size())));
-    p.publish(ctx_);
-  }
   std::string save(std::int64_t step, const std::function<void(checkpoint_writer&)>& more) {
-    progress_.files = files_->sync();
+    progress_.files = tell_->sync();
     return store_.save(step, [&](checkpoint_writer& w) {
       w.value("state/progress", progress_);
       more(w);
@@ -153,7 +143,6 @@ class demo {
     rows_told_ = p.tokens;
     e.time.total = e.time.update = clock_.lap();
     e.time.tokens_per_second = e.time.total > 0 ? static_cast<double>(e.tokens_trained) / e.time.total : 0;
-    e.time.memory_peak_bytes = memory_peak();
     tell(e);
   }
 
@@ -181,11 +170,18 @@ class demo {
                        .steps = settings_.warm_up.steps,
                        .max_length = settings_.warm_up.longest});
     begin_rows();
-    tiny::document_task gate;
+    demo_task gate;
     const auto longest = settings_.warm_up.longest - question_room;
-    tiny::add_documents(gate, data::split::validation, settings_.seed, 0, 64, longest, longest);
-    const auto p =
-        tiny::warm_up(ctx_, base_, settings_.seed, settings_.warm_up, gate, [&](const tiny::warm_up_progress& q) {
+    tiny::add_documents(gate.of, data::split::validation, settings_.seed, 0, 64, longest, longest);
+    const auto p = tiny::warm_up(
+        ctx_, base_, settings_.seed, settings_.warm_up,
+        [&] {
+          double right = 0;
+          const auto scores = greedy_scores(base_, gate);
+          for (double s : scores) right += s;
+          return right / static_cast<double>(scores.size());
+        },
+        [&](const tiny::warm_up_progress& q) {
           supervised_row(warm_up_phase, q, progress_.steps, settings_.warm_up.rate);
         });
     if (p.accuracy < settings_.warm_up.gate)
@@ -196,14 +192,14 @@ class demo {
 
   bool learn() {
     demo_task task;
-    task.lenient = settings_.judge != 0;
+    task.of.lenient = settings_.judge != 0;
     task.shuffled = settings_.shuffle_rewards != 0;
     task.seed = settings_.seed;
     std::uint32_t index = 0;
     for (const auto& p : settings_.rl.phases) {
       const auto from = static_cast<std::int32_t>(p.lo_exclusive) - question_room / 2 + 1,
                  to = static_cast<std::int32_t>(p.hi_inclusive) - question_room;
-      tiny::add_documents(task, data::split::train, settings_.seed, index,
+      tiny::add_documents(task.of, data::split::train, settings_.seed, index,
                           static_cast<std::uint32_t>(settings_.documents), from, to);
       index += static_cast<std::uint32_t>(settings_.documents);
     }
@@ -211,21 +207,19 @@ class demo {
         tiny::with_rope(ctx_, base_, settings_.yarn > 1 ? tiny::stretched(settings_.yarn) : base_.config().rope);
     std::optional<policy_type> reference;
     if (settings_.rl.kl_every > 0) reference.emplace(tiny::with_rope(ctx_, policy, policy.config().rope));
-    trainer_type trainer(ctx_, policy, task, recipe_of(settings_.rl),
-                         options_of(settings_.rl, settings_.seed, {vocabulary::eos}));
+    rl_stage<scalar_type> stage({.ctx = &ctx_,
+                                 .policy = &policy,
+                                 .reference = reference ? &*reference : nullptr,
+                                 .task = &task,
+                                 .settings = settings_.rl,
+                                 .seed = settings_.seed,
+                                 .stop = {vocabulary::eos}});
     if (resumed_ && progress_.stage >= 3) {
-      get_weights(*resumed_, "weights/", policy);
-      if (reference) get_weights(*resumed_, "reference/", *reference);
-      trainer.restore(resumed_->value<typename trainer_type::state_type>("state/trainer"));
-      auto& o = trainer.optimizer();
-      o.steps = resumed_->value<std::int64_t>("state/optimizer_steps");
-      o.visit(policy, [&](std::string_view name, std::string_view slot, auto buffer) {
-        resumed_->array("optimizer/" + std::string(name) + "." + std::string(slot),
-                        std::span<float>(buffer.data_handle(), static_cast<std::size_t>(buffer.size())));
-      });
+      get_weights(*resumed_, "weights/", ctx_, policy);
+      if (reference) get_weights(*resumed_, "reference/", ctx_, *reference);
+      stage.restore(*resumed_);
     }
     resumed_.reset();
-    if (reference) trainer.set_reference(&*reference);
     progress_.stage = 3;
 
     rl_run_options o;
@@ -233,31 +227,16 @@ class demo {
     rl_run_hooks hooks;
     hooks.stop = stop_;
     hooks.validate = [&](const std::string& moment) { return validate(policy, moment); };
-    hooks.log_samples = [&](std::int64_t phase, std::int64_t step) { log_samples(task, trainer, phase, step); };
+    hooks.log_samples = [&](std::int64_t phase, std::int64_t step) { log_samples(task.of, stage, phase, step); };
     hooks.save = [&] {
-      return save(progress_.steps + trainer.state().step + trainer.state().all_skipped, [&](checkpoint_writer& w) {
+      return save(progress_.steps + stage.steps(), [&](checkpoint_writer& w) {
         put_weights(w, "weights/", policy);
         if (reference) put_weights(w, "reference/", *reference);
-        w.value("state/trainer", trainer.state());
-        w.value("state/optimizer_steps", trainer.optimizer().steps);
-        trainer.optimizer().visit(policy, [&](std::string_view name, std::string_view slot, auto buffer) {
-          w.array("optimizer/" + std::string(name) + "." + std::string(slot),
-                  std::span<const float>(buffer.data_handle(), static_cast<std::size_t>(buffer.size())));
-        });
+        stage.save(w);
       });
     };
     hooks.best = [&](const std::string& name) { store_.set_best(name); };
-    const auto observe = [this](const auto& e) {
-      if constexpr (requires { e.time.memory_peak_bytes; }) {
-        auto with_memory = e;
-        with_memory.time.memory_peak_bytes = memory_peak();
-        last_step_ = e.step;
-        tell(with_memory);
-      } else {
-        tell(e);
-      }
-    };
-    if (run_rl(trainer, observe, o, hooks, progress_.best) == run_end::interrupted) return false;
+    if (stage.run(*tell_, o, hooks, progress_.best) == run_end::interrupted) return false;
     export_policy(policy);
     progress_.stage = 4;
     return true;
@@ -270,9 +249,9 @@ class demo {
     std::vector<std::uint32_t> documents;
     for (std::size_t i = 0; i < held_out_.size(); ++i) {
       auto& task = held_out_[i];
-      std::vector<double> right = tiny::greedy_scores(ctx_, policy, task, stop_);
+      const auto right = greedy_scores(policy, task);
       std::vector<std::uint32_t> document;
-      for (auto d : task.document_of) document.push_back(static_cast<std::uint32_t>(d));
+      for (auto d : task.of.document_of) document.push_back(static_cast<std::uint32_t>(d));
       const auto in = eval::bootstrap_interval(right, document, {.replicates = 2000});
       v.by_length.push_back({lengths[i], in.estimate, in.low, in.high, static_cast<std::int64_t>(right.size())});
       for (auto d : document) documents.push_back(static_cast<std::uint32_t>(i << 20) + d);
@@ -285,11 +264,21 @@ class demo {
     return v;
   }
 
+  std::vector<double> greedy_scores(policy_type& policy, demo_task& task) {
+    std::vector<std::int64_t> all(static_cast<std::size_t>(task.examples()));
+    for (std::size_t e = 0; e < all.size(); ++e) all[e] = static_cast<std::int64_t>(e);
+    std::vector<double> scores;
+    for (const auto& g : answer_groups<scalar_type>(
+             ctx_, policy, task, all, {.max_new_tokens = 28, .stop = {vocabulary::eos}, .interrupted = stop_}))
+      scores.push_back(g.mean_score());
+    return scores;
+  }
+
   // Every tenth step: the answers to one question that some got right.
-  void log_samples(const demo_task& task, const trainer_type& trainer, std::int64_t phase, std::int64_t step) {
-    const auto& state = trainer.state();
-    if (state.phase_step % 10 != 1 || trainer.trained().empty()) return;
-    const auto& g = trainer.trained().front();
+  void log_samples(const tiny::document_task& task, const rl_stage<scalar_type>& stage, std::int64_t phase,
+                   std::int64_t step) {
+    if (stage.phase_step() % 10 != 1 || stage.trained().empty()) return;
+    const auto& g = stage.trained().front();
     const auto& question = task.asked(g.example);
     for (std::size_t i = 0; i < g.answers.size(); ++i) {
       const auto& a = g.answers[i];
@@ -380,12 +369,6 @@ class demo {
     rows_told_ = 0;
     clock_.lap();
   }
-  static std::int64_t memory_peak() {
-    rusage u{};
-    getrusage(RUSAGE_SELF, &u);
-    return static_cast<std::int64_t>(u.ru_maxrss) * 1024;
-  }
-
   demo_settings settings_;
   const std::function<bool()>& stop_;
   int threads_;
@@ -395,12 +378,10 @@ class demo {
   policy_type base_;
   progress progress_;
   std::optional<checkpoint_reader> resumed_;
-  std::optional<metric_files> files_;
-  std::optional<run_log> log_;
-  std::optional<progress_line> line_;
-  std::vector<tiny::document_task> held_out_;
+  std::optional<run_record> tell_;
+  std::vector<demo_task> held_out_;
   detail::stopwatch clock_;
-  std::int64_t rows_told_ = 0, last_step_ = 0;
+  std::int64_t rows_told_ = 0;
 };
 
 }  // namespace

@@ -6,9 +6,7 @@
 
 #include <ql/data/generator.hpp>
 #include <ql/rl/optimizer.hpp>
-#include <ql/rl/sampler.hpp>
 #include <ql/rl/schedule.hpp>
-#include <ql/rl_run.hpp>
 #include <ql/sft.hpp>
 
 #include "policy.hpp"
@@ -90,39 +88,10 @@ warm_up_progress drill(cpu::context& ctx, policy_of<T>& policy, std::uint64_t se
   return p;
 }
 
-// Greedy answers to all examples of a task: the score of each. Throws interruption once stop() says so.
-template <class T, class Stop>
-std::vector<double> greedy_scores(cpu::context& ctx, policy_of<T>& policy, document_task& task, Stop&& stop,
-                                  std::int64_t max_new_tokens = 28) {
-  std::vector<rollout_request> requests;
-  for (std::int64_t e = 0; e < task.examples(); ++e) requests.push_back({e, 0});
-  rollout_options o;
-  o.what = purpose::validate, o.group_size = 1, o.max_new_tokens = max_new_tokens;
-  o.stop = {data::phrase_vocabulary::eos};
-  rl::greedy sampler;
-  rollout_report report;
-  using A = typename policy_of<T>::value_type;
-  auto groups = session_engine{}(ctx, policy, task, std::span<const rollout_request>(requests), o, sampler, report,
-                                 [&](std::int64_t) {
-                                   if (stop()) throw interruption();
-                                 });
-  score_groups<document_task, A>(task, groups);
-  std::vector<double> scores;
-  for (const auto& g : groups) scores.push_back(g.mean_score());
-  return scores;
-}
-
-template <class T>
-double greedy_accuracy(cpu::context& ctx, policy_of<T>& policy, document_task& task) {
-  const auto scores = greedy_scores(ctx, policy, task, [] { return false; });
-  double right = 0;
-  for (double s : scores) right += s;
-  return scores.empty() ? 0 : right / static_cast<double>(scores.size());
-}
-
-template <class T, class Said>
+// Answers to questions; `accuracy()` is what the gate looks at.
+template <class T, class Accuracy, class Said>
 warm_up_progress warm_up(cpu::context& ctx, policy_of<T>& policy, std::uint64_t seed, const warm_up_options& o,
-                         document_task& held_out, Said&& said) {
+                         Accuracy&& accuracy, Said&& said) {
   using A = typename policy_of<T>::value_type;
   const rl::adamw optimizer{.beta1 = 0.9, .beta2 = 0.98, .weight_decay = o.weight_decay};
   auto state = make_optimizer_state(ctx, policy, optimizer);
@@ -156,11 +125,11 @@ warm_up_progress warm_up(cpu::context& ctx, policy_of<T>& policy, std::uint64_t 
     }
   };
   run(o.steps, true);
-  p.accuracy = greedy_accuracy(ctx, policy, held_out);
+  p.accuracy = accuracy();
   while (p.accuracy < o.gate && p.step < o.steps + o.more_steps) {
     p.steps = p.step + 200;
     run(200, false);
-    p.accuracy = greedy_accuracy(ctx, policy, held_out);
+    p.accuracy = accuracy();
   }
   return p;
 }

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train.hpp"
+
+#include <ql/io/model_config.hpp>
+#include <ql/io/safetensors.hpp>
+#include <ql/io/toml.hpp>
+#include <ql/model/config.hpp>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "document_task.hpp"
+
+namespace ql::qwenlong {
+
+namespace {
+
+curriculum::phase phase(const char* name, std::int64_t above, std::int64_t up_to, std::int64_t steps) {
+  curriculum::phase p;
+  p.name = name, p.lo_exclusive = above, p.hi_inclusive = up_to, p.max_response_tokens = 10'000;
+  p.steps = steps, p.batch = 128, p.generation_batch = 384;
+  return p;
+}
+
+}  // namespace
+
+train_settings preset(std::string_view name) {
+  train_settings s;
+  s.preset = name;
+  s.validation.every = 5;
+  auto& r = s.rl;
+  // the paper does not say how many steps a phase takes
+  r.phases = {phase("up to 20K tokens", 0, 20'000, 50), phase("up to 60K tokens", 20'000, 60'000, 50)};
+  if (name == "paper_dapo") return s;
+  if (name == "paper_dapo_global") {
+    r.aggregation = aggregation_kind::token_mean;
+    return s;
+  }
+  if (name == "paper_grpo") {
+    r.aggregation = aggregation_kind::sequence_mean;
+    r.clip_high = 0.2, r.overlong = 0, r.dynamic_sampling = false, r.refill_rounds = 1;
+    for (auto& p : r.phases) p.generation_batch = 0;
+    return s;
+  }
+  if (name == "released_script") {
+    s.sft.epochs = 0;
+    s.reward.rules = answer_rules::repo, s.reward.judge_away = "rule";
+    auto all = phase("up to 60K tokens", 0, 60'000, 0);
+    all.epochs = 30;
+    r.phases = {all};
+    r.retention = retention_kind::none;
+    r.clip_high = 0.2, r.entropy_coefficient = 0.001;
+    r.aggregation = aggregation_kind::micro_batch, r.micro_batch_tokens = 80'000;
+    return s;
+  }
+  std::string known;
+  for (auto n : preset_names) known += (known.empty() ? "" : ", ") + std::string(n);
+  ql::detail::fail<argument_error>("train", "preset", known, std::string(name));
+}
+
+train_settings read_recipe(const std::string& path, const std::vector<std::string>& set) {
+  namespace fs = std::filesystem;
+  auto file = io::toml::read(path);
+  train_settings defaults;
+  const auto* of = io::find(file.tree, "preset");
+  if (of != nullptr && of->is_string() && !of->string().empty()) defaults = preset(of->string());
+  auto c = configure(std::move(file), set, std::move(defaults));
+  if (c.problems.empty() && c.value.rl.phases.empty())
+    c.problems.push_back({path, "rl.phases", "expected at least one phase ([[rl.phases]]), got none"});
+  if (!c.problems.empty()) throw argument_error(io::text_of(c.problems));
+  auto& s = c.value;
+  const auto folder = fs::absolute(path).parent_path();
+  const auto resolve = [&](std::string& p) {
+    if (!p.empty()) p = (folder / p).lexically_normal().string();
+  };
+  resolve(s.model), resolve(s.data.prompt), resolve(s.reward.judge.journal), resolve(s.reward.judge.ca_file);
+  for (auto* list : {&s.data.train, &s.data.validation, &s.data.warm_up})
+    for (auto& p : *list) resolve(p);
+  return s;
+}
+
+bool run_train(const train_request& request, const std::function<bool()>& stop) {
+  const auto s = read_recipe(request.recipe, request.set);
+  ql::detail::expects(!s.model.empty(), "train", "model", "a model folder (in the recipe, or --set model=DIR)", "none");
+  const bool half = s.compute == compute_type::bfloat16 ||
+                    (s.compute == compute_type::as_stored &&
+                     io::checkpoint::open(s.model).at("model.embed_tokens.weight").type == io::dtype::bf16);
+  return half ? train_with<bf16>(request, s, stop) : train_with<float>(request, s, stop);
+}
+
+std::string check_recipe(const train_settings& s) {
+  std::string out = to_toml(s);
+  const auto say = [&](const std::string& line) { out += "# " + line + "\n"; };
+  const auto& r = s.rl;
+  out += "\n";
+  for (const auto& p : r.phases) {
+    const auto batch = r.train_groups > 0 ? r.train_groups : p.batch;
+    const auto round = p.generation_batch > 0 ? p.generation_batch : p.batch;
+    say(p.name + ": " + (p.steps > 0 ? std::to_string(p.steps) + " steps" : std::to_string(p.epochs) + " epochs") +
+        " of " + std::to_string(batch) + " prompts x " + std::to_string(r.group_size) + " answers, " +
+        std::to_string(r.updates_per_batch) + " updates each; at most " +
+        std::to_string(batch * (p.hi_inclusive + r.group_size * p.max_response_tokens)) +
+        " tokens trained and, a generation round, " +
+        std::to_string(round * (p.hi_inclusive + r.group_size * p.max_response_tokens)) + " generated or read");
+  }
+  if (s.model.empty() || !std::filesystem::exists(s.model)) {
+    say("not checked: the data and the window, for the model folder \"" + s.model + "\" is not there");
+    return out;
+  }
+  const auto words = language_of(s.model, s.data.chat_template);
+  const auto shape = model::checked(io::decoder_of(io::model_config::read(s.model)));
+  const auto d = read_data(s, words, shape.max_context);
+  for (const auto& n : d.notes) say(n);
+  std::int64_t earlier = 0, earlier_tokens = 0;
+  for (std::size_t k = 0; k < r.phases.size(); ++k) {
+    const auto& p = r.phases[k];
+    const auto in = [&](const data::tokenized_prompt& x) {
+      const auto n = static_cast<std::int64_t>(x.ids.size());
+      return n > p.lo_exclusive && n <= p.hi_inclusive;
+    };
+    std::int64_t n = 0, tokens = 0;
+    for (const auto& x : d.train_prompts)
+      if (in(x)) ++n, tokens += static_cast<std::int64_t>(x.ids.size());
+    ql::detail::expects(n > 0, "check", "data.train",
+                        "questions of " + std::to_string(p.lo_exclusive + 1) + " to " + std::to_string(p.hi_inclusive) +
+                            " tokens for phase \"" + p.name + "\"",
+                        "none");
+    say(p.name + ": " + std::to_string(n) + " questions to train on, of " + std::to_string(tokens / n) +
+        " tokens on average; " +
+        std::to_string(std::count_if(d.validation_prompts.begin(), d.validation_prompts.end(), in)) + " held out");
+    if (k > 0 && r.retention != retention_kind::none && r.retention != retention_kind::random) {
+      const auto scored = r.score_at_most > 0 ? std::min(r.score_at_most, earlier) : earlier;
+      say("  before it " + std::to_string(scored) + " earlier questions are scored: about " +
+          std::to_string(earlier > 0 ? earlier_tokens / earlier * scored : 0) + " tokens read and at most " +
+          std::to_string(scored * r.group_size * p.max_response_tokens) + " generated");
+    }
+    earlier += n, earlier_tokens += tokens;
+  }
+  if (!d.warm_up_prompts.empty()) say(std::to_string(d.warm_up_prompts.size()) + " examples for warm-up");
+  return out;
+}
+
+}  // namespace ql::qwenlong

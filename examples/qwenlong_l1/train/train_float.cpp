@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <ql/backend/cpu/kernels.hpp>
+
+#include "train_with.hpp"
+
+namespace ql::qwenlong {
+template bool train_with<float>(const train_request&, const train_settings&, const std::function<bool()>&);
+}  // namespace ql::qwenlong

@@ -1,0 +1,432 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ql/data/supervised.hpp>
+#include <ql/eval/statistics.hpp>
+#include <ql/io/json.hpp>
+#include <ql/io/model_config.hpp>
+#include <ql/io/run_directory.hpp>
+#include <ql/io/weights.hpp>
+#include <ql/report.hpp>
+#include <ql/rl/optimizer.hpp>
+#include <ql/rl/schedule.hpp>
+#include <ql/sft.hpp>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <optional>
+#include <thread>
+
+#include "../rl_stage.hpp"
+#include "document_task.hpp"
+#include "train.hpp"
+
+namespace ql::qwenlong {
+
+// What a checkpoint says besides weights and optimizer.
+struct train_progress {
+  std::int64_t stage = 0;  // 1: warmed up, 2: in RL, 3: done
+  std::int64_t sft_steps = 0, sft_tokens = 0;
+  double best = -1;
+  std::vector<double> before;  // validation scores before RL
+  metric_files_state files;
+};
+
+template <class T>
+class train_run {
+ public:
+  train_run(const train_request& request, const train_settings& s, const std::function<bool()>& stop)
+      : settings_(s),
+        stop_(stop),
+        threads_(request.threads > 0 ? request.threads
+                                     : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()))),
+        directory_(request.directory, to_tree(s),
+                   {"model", "data.train", "data.validation", "data.warm_up", "checkpoint_every", "validation.every",
+                    "reward.judge"}),
+        store_(directory_ / "checkpoints"),
+        words_(language_of(s.model, s.data.chat_template)),
+        judge_(s.reward, directory_ / "verdicts.jsonl"),
+        ctx_({.threads = threads_}),
+        shape_(model::checked(io::decoder_of(io::model_config::read(s.model)))) {
+    auto data = read_data(s, words_, shape_.max_context);
+    for (const auto& n : data.notes) std::fprintf(stderr, "%s\n", n.c_str());
+    if (!data.warm_up_prompts.empty()) {
+      auto f = s.sft.think_tags ? data::target_format{} : data::target_format::plain();
+      warm_up_ = data::supervise(data.warm_up, std::move(data.warm_up_prompts), f, words_.tokenizer, words_.stop.at(0),
+                                 std::min(shape_.max_context, s.sft.max_tokens));
+    }
+    keep_for_validation(data);
+    train_.emplace(std::move(data.train), std::move(data.train_prompts), words_, judge_);
+    held_out_.emplace(std::move(data.validation), std::move(data.validation_prompts), words_, judge_);
+    policy_.emplace(ctx_, shape_);
+    found_ = store_.newest();
+    if (found_) {
+      progress_ = found_->value<train_progress>("state/progress");
+      get_weights(*found_, "weights/", ctx_, *policy_);
+    } else {
+      io::load_weights(ctx_, io::checkpoint::open(settings_.model), *policy_);
+    }
+    tell_.emplace(directory_.path(), progress_.files);
+    std::int64_t total = 0;
+    for (const auto& p : settings_.rl.phases) total += p.steps;
+    (*tell_)(run_started{.name = std::filesystem::path(request.recipe).stem().string(),
+                         .directory = directory_.path(),
+                         .resumed_at = found_ ? std::optional<std::int64_t>(found_->step()) : std::nullopt,
+                         .total_steps = sft_steps() + total,
+                         .device = "cpu, " + std::to_string(threads_) + (threads_ == 1 ? " thread, " : " threads, ") +
+                                   "kernels " + std::string(cpu::kernels<T>().name),
+                         .parameters = policy_->parameter_count()});
+    io::write_file(directory_ / "recipe.toml", to_toml(settings_));
+  }
+
+  bool run() {
+    detail::stopwatch whole;
+    bool complete = true;
+    try {
+      if (progress_.stage < 1) warm_up();
+      if (progress_.stage < 3) complete = learn();
+    } catch (const interruption&) {
+      complete = false;
+    }
+    (*tell_)(run_finished{
+        .reason = complete ? "finished" : "interrupted", .step = tell_->last_step(), .seconds = whole.lap()});
+    if (complete) {
+      write_report(directory_.path());
+      std::fprintf(stderr, "report: %s\npolicy: %s (an ordinary Hugging Face folder)\n",
+                   (directory_ / "report.html").c_str(), (directory_ / "policy").c_str());
+    }
+    return complete;
+  }
+
+ private:
+  // At most `questions` for the lengths of each phase; which ones depends on the data alone.
+  void keep_for_validation(training_data& d) {
+    if (settings_.validation.questions == 0) return;
+    std::vector<std::int64_t> taken(settings_.rl.phases.size(), 0);
+    std::erase_if(d.validation_prompts, [&](const data::tokenized_prompt& p) {
+      const auto k = phase_of(static_cast<std::int64_t>(p.ids.size()));
+      return k >= taken.size() || taken[k]++ >= settings_.validation.questions;
+    });
+  }
+  std::size_t phase_of(std::int64_t length) const {
+    std::size_t k = 0;
+    while (k < settings_.rl.phases.size() && length > settings_.rl.phases[k].hi_inclusive) ++k;
+    return k;
+  }
+
+  std::string save(std::int64_t step, const std::function<void(checkpoint_writer&)>& more) {
+    progress_.files = tell_->sync();
+    return store_.save(step, [&](checkpoint_writer& w) {
+      w.value("state/progress", progress_);
+      put_weights(w, "weights/", *policy_);
+      more(w);
+    });
+  }
+
+  std::int64_t sft_epoch_steps() const {
+    const auto n = static_cast<std::int64_t>(warm_up_.examples.size());
+    return (n + settings_.sft.batch - 1) / settings_.sft.batch;
+  }
+  std::int64_t sft_steps() const { return settings_.sft.epochs * sft_epoch_steps(); }
+
+  // Mean over sequences of the mean negative log-likelihood of their targets, the paper's warm-up loss.
+  void warm_up() {
+    const auto& s = settings_.sft;
+    const auto steps = sft_steps();
+    if (steps > 0) {
+      const rl::adamw optimizer{.beta1 = s.beta1, .beta2 = s.beta2, .weight_decay = s.weight_decay};
+      auto state = make_optimizer_state(ctx_, *policy_, optimizer);
+      if (found_) get_optimizer(*found_, *policy_, state);
+      found_.reset();
+      const auto rising = static_cast<std::int64_t>(s.warm_up * static_cast<double>(steps));
+      const rl::cosine_schedule rate{.rate = s.learning_rate, .warmup = rising, .total = steps, .floor = s.last_rate};
+      if (progress_.sft_steps == 0)
+        (*tell_)(phase_started{
+            .phase = 0, .stage = "sft", .name = "warm-up SFT", .steps = steps, .max_length = s.max_tokens});
+      const auto keep = [&] {
+        save(progress_.sft_steps, [&](checkpoint_writer& w) { put_optimizer(w, *policy_, state); });
+      };
+      detail::stopwatch clock;
+      while (progress_.sft_steps < steps) {
+        if (stop_()) {
+          keep();
+          throw interruption();
+        }
+        const auto step = progress_.sft_steps;
+        token_tree tree;
+        std::vector<float> weight;
+        for (auto i : batch_of(step)) {
+          const auto& e = warm_up_.examples[i];
+          data::add_supervised(tree, e);
+          weight.resize(static_cast<std::size_t>(tree.tokens()) - e.target.size(), 0.0f);
+          weight.resize(static_cast<std::size_t>(tree.tokens()), 1.0f / static_cast<float>(e.target.size()));
+        }
+        const auto r = sft_step(ctx_, *policy_, tree, std::span<const float>(weight), optimizer, state, rate(step),
+                                {.max_norm = s.max_norm, .micro_batch_tokens = s.micro_batch_tokens, .keep = s.keep});
+        detail::expects<numeric_error>(r.step.finite, "train", "gradient of warm-up step " + std::to_string(step + 1),
+                                       "finite values", "NaN or infinity");
+        ++progress_.sft_steps;
+        progress_.sft_tokens += r.rows;
+        step_finished e;
+        e.step = progress_.sft_steps, e.stage = "sft", e.loss = r.loss, e.learning_rate = rate(step);
+        e.gradient_norm = r.step.gradient_norm, e.tokens_trained = r.rows;
+        e.time.total = e.time.update = clock.lap();
+        e.time.tokens_per_second = static_cast<double>(r.rows) / e.time.total;
+        (*tell_)(e);
+        if (s.checkpoint_every > 0 && progress_.sft_steps % s.checkpoint_every == 0 && progress_.sft_steps < steps)
+          keep();
+      }
+      export_policy("warm_up", true);
+    }
+    found_.reset();
+    progress_.stage = 1;
+    save(progress_.sft_steps, [](checkpoint_writer&) {});
+  }
+
+  // The examples of a step: every epoch is a shuffle of all.
+  std::vector<std::size_t> batch_of(std::int64_t step) const {
+    const auto n = warm_up_.examples.size();
+    const auto epoch = step / sft_epoch_steps(), first = step % sft_epoch_steps() * settings_.sft.batch;
+    std::vector<std::size_t> order(n);
+    for (std::size_t i = 0; i < n; ++i) order[i] = i;
+    const random_key key{.seed = settings_.seed,
+                         .what = purpose::shuffle,
+                         .example = static_cast<std::uint32_t>(epoch),
+                         .sample = 60003};
+    for (std::size_t i = n; i > 1; --i)
+      std::swap(order[i - 1], order[static_cast<std::size_t>(uniform(key, i) * static_cast<double>(i))]);
+    const auto last = std::min(n, static_cast<std::size_t>(first + settings_.sft.batch));
+    return {order.begin() + static_cast<std::ptrdiff_t>(first), order.begin() + static_cast<std::ptrdiff_t>(last)};
+  }
+
+  // Are there questions that the policy answers now right and now wrong? Nothing is learnt from others.
+  void gate() {
+    if (settings_.gate.prompts == 0) return;
+    std::vector<std::int64_t> some;
+    for (std::int64_t e = 0; e < train_->examples(); ++e)
+      if (phase_of(train_->length(e)) == 0) some.push_back(e);
+    // evenly over the files
+    const auto want = std::min<std::size_t>(some.size(), static_cast<std::size_t>(settings_.gate.prompts));
+    std::vector<std::int64_t> chosen;
+    for (std::size_t i = 0; i < want; ++i) chosen.push_back(some[i * some.size() / want]);
+    std::int64_t mixed = 0, right = 0;
+    for (const auto& g : answer_groups<T>(ctx_, *policy_, *train_, chosen, answering(true))) {
+      const double m = g.mean_score();
+      mixed += m > 0 && m < 1 ? 1 : 0, right += m == 1 ? 1 : 0;
+    }
+    const double share = chosen.empty() ? 0 : static_cast<double>(mixed) / static_cast<double>(chosen.size());
+    std::fprintf(stderr, "gate: of %zu questions %lld are answered right and wrong, %lld always right\n", chosen.size(),
+                 static_cast<long long>(mixed), static_cast<long long>(right));
+    detail::expects<state_error>(share >= settings_.gate.mixed, "train", "gate.mixed",
+                                 "right and wrong answers to at least " + std::to_string(settings_.gate.mixed) +
+                                     " of the questions; choose easier ones or a longer warm-up",
+                                 share);
+  }
+  answer_options answering(bool sampled) const {
+    answer_options a;
+    a.seed = settings_.seed, a.what = sampled ? purpose::evaluate : purpose::validate;
+    a.stop = words_.stop, a.session_tokens = settings_.rl.session_tokens, a.interrupted = stop_;
+    a.max_new_tokens = settings_.validation.max_response_tokens;
+    for (const auto& p : settings_.rl.phases)
+      if (settings_.validation.max_response_tokens == 0)
+        a.max_new_tokens = std::max(a.max_new_tokens, p.max_response_tokens);
+    if (sampled) {
+      a.group_size = settings_.rl.group_size;
+      a.max_new_tokens = settings_.rl.phases.front().max_response_tokens;
+      a.temperature = settings_.rl.temperature, a.top_p = settings_.rl.top_p;
+    }
+    return a;
+  }
+
+  bool learn() {
+    std::optional<policy_of<T>> reference;
+    if (settings_.rl.kl_every > 0 || settings_.rl.scoring == curriculum::score_source::initial) {
+      reference.emplace(ctx_, shape_);
+      const auto start = sft_steps() > 0 ? directory_ / "warm_up" : settings_.model;
+      io::load_weights(ctx_, io::checkpoint::open(start), *reference);
+    }
+    if (progress_.stage == 1) gate();
+    rl_stage<T> stage({.ctx = &ctx_,
+                       .policy = &*policy_,
+                       .reference = reference ? &*reference : nullptr,
+                       .task = &*train_,
+                       .settings = settings_.rl,
+                       .seed = settings_.seed,
+                       .stop = words_.stop});
+    if (found_ && progress_.stage >= 2) stage.restore(*found_);
+    found_.reset();
+    progress_.stage = 2;
+    rl_run_options o;
+    o.first_phase = 1, o.first_step = progress_.sft_steps;
+    o.checkpoint_every = settings_.checkpoint_every, o.validate_every = settings_.validation.every;
+    rl_run_hooks hooks;
+    hooks.stop = [this] {
+      if (stop_()) judge_.stop();
+      return stop_();
+    };
+    if (held_out_->examples() > 0)
+      hooks.validate = [&](const std::string& moment) { return validate(moment, progress_.sft_steps + stage.steps()); };
+    hooks.log_samples = [&](std::int64_t phase, std::int64_t step) { log_samples(stage, phase, step); };
+    hooks.save = [&] {
+      return save(progress_.sft_steps + stage.steps(), [&](checkpoint_writer& w) { stage.save(w); });
+    };
+    hooks.best = [&](const std::string& name) { store_.set_best(name); };
+    if (stage.run(*tell_, o, hooks, progress_.best) == run_end::interrupted) return false;
+    export_policy("policy", false);
+    progress_.stage = 3;
+    return true;
+  }
+
+  // Greedy answers to what is held out: RUN/validation/MOMENT_STEP.jsonl has every one of them. What has changed since
+  // RL began is a paired difference over documents.
+  validation_finished validate(const std::string& moment, std::int64_t step) {
+    detail::stopwatch clock;
+    std::vector<std::int64_t> all(static_cast<std::size_t>(held_out_->examples()));
+    for (std::size_t e = 0; e < all.size(); ++e) all[e] = static_cast<std::int64_t>(e);
+    const auto groups = answer_groups<T>(ctx_, *policy_, *held_out_, all, answering(false));
+    std::vector<double> scores;
+    std::vector<std::uint32_t> documents;
+    std::string rows;
+    for (const auto& g : groups) {
+      const auto& a = g.answers.front();
+      const auto& e = held_out_->example(g.example);
+      scores.push_back(g.mean_score());
+      documents.push_back(static_cast<std::uint32_t>(held_out_->bundle(g.example)));
+      using value = io::json::value;
+      rows += io::json::dump(value(value::object_type{{"id", e.id},
+                                                      {"source", e.source},
+                                                      {"prompt_tokens", held_out_->length(g.example)},
+                                                      {"question", e.question},
+                                                      {"gold", e.answers.empty() ? e.gold_sentence : e.answers.front()},
+                                                      {"response", held_out_->text(a.tokens, a.finish)},
+                                                      {"truncated", a.truncated()},
+                                                      {"score", scores.back()}}),
+                             {.compact = true}) +
+              "\n";
+    }
+    std::filesystem::create_directories(directory_ / "validation");
+    io::write_file(directory_ / "validation" + "/" + moment + "_" + std::to_string(step) + ".jsonl", rows);
+    if (moment == "before") progress_.before = scores;
+    validation_finished v;
+    eval::resampling r;
+    r.replicates = static_cast<std::int32_t>(settings_.validation.replicates);
+    const auto of_phase = [&](std::size_t k, auto&& f) {
+      std::vector<double> now, then;
+      std::vector<std::uint32_t> document;
+      for (std::size_t i = 0; i < scores.size(); ++i) {
+        if (k < settings_.rl.phases.size() && phase_of(held_out_->length(groups[i].example)) != k) continue;
+        now.push_back(scores[i]), document.push_back(documents[i]);
+        if (progress_.before.size() == scores.size()) then.push_back(progress_.before[i]);
+      }
+      if (!now.empty()) f(now, then, document);
+    };
+    io::json::value::array_type change;
+    const auto compare = [&](const std::string& name, const auto& now, const auto& then, const auto& document) {
+      if (then.size() != now.size()) return;
+      const auto p = eval::paired_bootstrap(then, now, document, r);
+      change.push_back(io::json::value::object_type{{"lengths", name},
+                                                    {"questions", static_cast<std::int64_t>(now.size())},
+                                                    {"before", eval::detail::mean_of(then)},
+                                                    {"after", eval::detail::mean_of(now)},
+                                                    {"change", p.difference.estimate},
+                                                    {"low", p.difference.low},
+                                                    {"high", p.difference.high},
+                                                    {"p", p.p}});
+    };
+    for (std::size_t k = 0; k < settings_.rl.phases.size(); ++k)
+      of_phase(k, [&](const auto& now, const auto& then, const auto& document) {
+        const auto in = eval::bootstrap_interval(now, document, r);
+        v.by_length.push_back(
+            {settings_.rl.phases[k].hi_inclusive, in.estimate, in.low, in.high, static_cast<std::int64_t>(now.size())});
+        compare("up to " + std::to_string(settings_.rl.phases[k].hi_inclusive), now, then, document);
+      });
+    of_phase(settings_.rl.phases.size(), [&](const auto& now, const auto& then, const auto& document) {
+      const auto in = eval::bootstrap_interval(now, document, r);
+      v.accuracy = in.estimate, v.low = in.low, v.high = in.high;
+      compare("all", now, then, document);
+    });
+    if (moment != "before")
+      io::write_file(directory_ / "change.json",
+                     io::json::dump(io::json::value(io::json::value::object_type{
+                         {"step", step}, {"moment", moment}, {"change", std::move(change)}})) +
+                         "\n");
+    v.items = static_cast<std::int64_t>(scores.size()), v.set = "held-out questions", v.seconds = clock.lap();
+    return v;
+  }
+
+  // The first trained group of every step.
+  void log_samples(const rl_stage<T>& stage, std::int64_t phase, std::int64_t step) {
+    if (stage.trained().empty()) return;
+    const auto& g = stage.trained().front();
+    const auto& example = train_->example(g.example);
+    std::vector<answer_request> batch;
+    for (std::size_t i = 0; i < g.answers.size(); ++i)
+      batch.push_back({g.example, g.visit, static_cast<std::uint32_t>(i), g.answers[i].tokens, g.answers[i].finish});
+    const auto parts = train_->explain(batch);
+    for (std::size_t i = 0; i < g.answers.size(); ++i) {
+      const auto& a = g.answers[i];
+      sample_logged e;
+      e.phase = phase, e.step = step, e.group = 0, e.sample = static_cast<std::int64_t>(i);
+      e.example = example.id, e.question = example.question;
+      e.gold = example.answers.empty() ? example.gold_sentence : example.answers.front();
+      if (i == 0) e.document = example.context.substr(0, 2000);
+      e.response = train_->text(a.tokens, a.finish);
+      if (rl::is_scored(parts[i].rule)) e.rule = rl::value_or(parts[i].rule, 0);
+      if (parts[i].asked && rl::is_scored(parts[i].judge)) e.judge = rl::value_or(parts[i].judge, 0);
+      e.why = rl::value_or(parts[i].rule, 0) >= 1 ? "the rule" : parts[i].asked ? "the judge" : "the rule says no";
+      e.score = rl::value_or(a.score, 0);
+      e.reward = a.reward, e.advantage = static_cast<double>(a.advantage), e.length = a.length();
+      e.truncated = a.truncated();
+      e.logp.assign(a.logp.begin(), a.logp.end());
+      e.ids.assign(a.tokens.begin(), a.tokens.end());
+      for (auto t : a.tokens) e.pieces.push_back(words_.tokenizer.decode(std::span<const token>(&t, 1)));
+      (*tell_)(e);
+    }
+  }
+
+  // RUN/NAME: the model's folder with the policy's weights; `exact` in float, else in the files' own types.
+  void export_policy(const std::string& name, bool exact) {
+    namespace fs = std::filesystem;
+    const std::string folder = directory_ / name, aside = folder + ".new";
+    fs::remove_all(aside);
+    fs::create_directories(aside);
+    for (const auto& f : fs::directory_iterator(settings_.model)) {
+      const auto extension = f.path().extension();
+      const auto file = f.path().filename().string();
+      if (f.is_regular_file() && extension != ".safetensors" && !file.ends_with(".safetensors.index.json") &&
+          f.file_size() < (std::uintmax_t{64} << 20))
+        fs::copy_file(f.path(), fs::path(aside) / file);
+    }
+    if (exact) {
+      io::save_weights(*policy_, aside, io::dtype::f32);
+    } else {
+      io::save_weights(*policy_, io::checkpoint::open(settings_.model), aside);
+    }
+    fs::remove_all(folder);
+    fs::rename(aside, folder);
+  }
+
+  train_settings settings_;
+  const std::function<bool()>& stop_;
+  int threads_;
+  io::run_directory directory_;
+  checkpoint_store store_;
+  language words_;
+  grader judge_;
+  cpu::context ctx_;
+  model::decoder_config shape_;
+  data::supervised_set warm_up_;
+  std::optional<document_task> train_, held_out_;
+  std::optional<policy_of<T>> policy_;
+  train_progress progress_;
+  std::optional<checkpoint_reader> found_;
+  std::optional<run_record> tell_;
+};
+
+template <class T>
+bool train_with(const train_request& request, const train_settings& s, const std::function<bool()>& stop) {
+  return train_run<T>(request, s, stop).run();
+}
+
+}  // namespace ql::qwenlong
