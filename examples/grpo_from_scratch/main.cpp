@@ -13,12 +13,11 @@
 int main() {
   using namespace ql;
   constexpr token end = 0, question = 1, first_value = 2, values = 8, fillers = 22,
-                  vocabulary = first_value + values + fillers;
+                  words = first_value + values + fillers;
   constexpr std::uint32_t prompts = 16, group = 16;
   cpu::context ctx;
   model::decoder_config shape;
-  shape.vocabulary = vocabulary, shape.hidden = 64, shape.layers = 2, shape.heads = 2, shape.kv_heads = 1,
-  shape.ffn = 128;
+  shape.vocabulary = words, shape.hidden = 64, shape.layers = 2, shape.heads = 2, shape.kv_heads = 1, shape.ffn = 128;
   shape.max_context = 128, shape.qkv_bias = true, shape.tied_head = true;
   model::decoder<float, cpu::context> policy(ctx, shape);
   policy.initialise(ctx, 1, 0.1);
