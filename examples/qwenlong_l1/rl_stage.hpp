@@ -49,7 +49,7 @@ class rl_stage {
   // Everything but weights: "state/..." and "optimizer/...".
   void save(checkpoint_writer& w) const;
   void restore(const checkpoint_reader& r);
-  run_end run(run_record& record, const rl_run_options& o, const rl_run_hooks& hooks, double& best);
+  run_end run(run_record& record, const rl_run_options& o, const rl_run_hooks& hooks, rl_run_state& state);
 
   std::int64_t steps() const;       // trained or skipped
   std::int64_t phase_step() const;  // in the phase at hand, trained

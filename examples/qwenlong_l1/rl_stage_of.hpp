@@ -45,8 +45,8 @@ void rl_stage<T>::restore(const checkpoint_reader& r) {
 }
 
 template <class T>
-run_end rl_stage<T>::run(run_record& record, const rl_run_options& o, const rl_run_hooks& hooks, double& best) {
-  return run_rl(parts_->trainer, record, o, hooks, best);
+run_end rl_stage<T>::run(run_record& record, const rl_run_options& o, const rl_run_hooks& hooks, rl_run_state& state) {
+  return run_rl(parts_->trainer, record, o, hooks, state);
 }
 
 template <class T>

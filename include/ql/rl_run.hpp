@@ -34,6 +34,13 @@ struct rl_run_options {
   double retry_seconds = 5;            // between two looks for a judge that is away, or for room on the disk
 };
 
+// What the loop remembers between two calls, besides the trainer's state; it belongs into every checkpoint.
+struct rl_run_state {
+  bool begun = false;         // the look at the policy before the first step is done
+  double best_accuracy = -1;  // of all validations
+  friend bool operator==(const rl_run_state&, const rl_run_state&) = default;
+};
+
 // What the loop cannot know.
 struct rl_run_hooks {
   std::function<bool()> stop = [] { return false; };                       // asked often
@@ -100,7 +107,7 @@ inline step_finished event_of(const step_metrics& m, bool skipped, std::int64_t 
 // Goes on from the trainer's state to the end of its curriculum. Every phase ends with a validation and a checkpoint.
 // Interrupted, it saves what is complete and returns; the same call with the restored trainer goes on.
 template <class Trainer, class Observe>
-run_end run_rl(Trainer& trainer, Observe& observe, const rl_run_options& o, rl_run_hooks hooks, double& best_accuracy) {
+run_end run_rl(Trainer& trainer, Observe& observe, const rl_run_options& o, rl_run_hooks hooks, rl_run_state& state) {
   if (!hooks.stop) hooks.stop = [] { return false; };
   trainer.on_sampling([&hooks](std::int64_t) {
     if (hooks.stop()) throw interruption();
@@ -128,7 +135,7 @@ run_end run_rl(Trainer& trainer, Observe& observe, const rl_run_options& o, rl_r
     validation_finished v = hooks.validate(moment);
     v.phase = phase_now(), v.step = step_now(), v.moment = moment;
     observe(v);
-    if (v.accuracy > best_accuracy) best_accuracy = v.accuracy, improved = true;
+    if (v.accuracy > state.best_accuracy) state.best_accuracy = v.accuracy, improved = true;
   };
   const auto save = [&] {
     const auto name = detail::save_with_patience(o, hooks, observe, step_now());
@@ -136,10 +143,12 @@ run_end run_rl(Trainer& trainer, Observe& observe, const rl_run_options& o, rl_r
     improved = false;
   };
   try {
-    if (trainer.state().phase_index < 0) {
+    if (!state.begun) {
       whole = false;
       validate("before");
       begin_phase();
+      state.begun = true;
+      save();
       whole = true;
     }
     double scoring_seconds = 0;

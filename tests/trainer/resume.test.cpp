@@ -92,7 +92,7 @@ bool run_in(const std::filesystem::path& folder, int threads = 1, int stop_after
   using state_type = decltype(trainer)::state_type;
   checkpoint_store store((folder / "checkpoints").string());
   metric_files_state written;
-  double best = -1;
+  rl_run_state run;
   if (const auto found = store.newest()) {
     for (auto& p : policy.parameters()) found->array("weights/" + p.name, values(p.master.view()));
     policy.publish(ctx);
@@ -102,7 +102,7 @@ bool run_in(const std::filesystem::path& folder, int threads = 1, int stop_after
       found->array("optimizer/" + std::string(name) + "." + std::string(slot), values(b));
     });
     written = found->value<metric_files_state>("state/files");
-    best = found->value<double>("state/best");
+    run = found->value<rl_run_state>("state/run");
   }
   metric_files files((folder).string(), written);
   detail::set_disk_hook(disk_passes);
@@ -125,11 +125,11 @@ bool run_in(const std::filesystem::path& folder, int threads = 1, int stop_after
         w.array("optimizer/" + std::string(name) + "." + std::string(slot), std::span<const float>(values(b)));
       });
       w.value("state/files", written);
-      w.value("state/best", best);
+      w.value("state/run", run);
     });
   };
   const observers observe(files);
-  const auto end = run_rl(trainer, observe, {.checkpoint_every = 1, .retry_seconds = 0.1}, hooks, best);
+  const auto end = run_rl(trainer, observe, {.checkpoint_every = 1, .retry_seconds = 0.1}, hooks, run);
   detail::set_disk_hook(nullptr);
   if (end != run_end::finished) return false;
   std::ofstream out(folder / "weights.bin", std::ios::binary);

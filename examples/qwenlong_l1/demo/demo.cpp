@@ -32,7 +32,8 @@ constexpr std::int32_t question_room =
 struct progress {
   std::int64_t stage = 0;  // 1: drilled, 2: warmed up, 3: in RL, 4: done
   std::int64_t steps = 0;  // of the stages before RL
-  double recall = 0, warm_up_accuracy = 0, best = -1;
+  double recall = 0, warm_up_accuracy = 0;
+  rl_run_state rl;
   metric_files_state files;
 };
 
@@ -236,7 +237,7 @@ class demo {
       });
     };
     hooks.best = [&](const std::string& name) { store_.set_best(name); };
-    if (stage.run(*tell_, o, hooks, progress_.best) == run_end::interrupted) return false;
+    if (stage.run(*tell_, o, hooks, progress_.rl) == run_end::interrupted) return false;
     export_policy(policy);
     progress_.stage = 4;
     return true;

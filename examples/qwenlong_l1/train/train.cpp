@@ -63,6 +63,8 @@ train_settings read_recipe(const std::string& path, const std::vector<std::strin
   auto file = io::toml::read(path);
   train_settings defaults;
   const auto* of = io::find(file.tree, "preset");
+  for (const auto& change : set)
+    if (change.starts_with("preset=")) defaults = preset(change.substr(7)), of = nullptr;
   if (of != nullptr && of->is_string() && !of->string().empty()) defaults = preset(of->string());
   auto c = configure(std::move(file), set, std::move(defaults));
   if (c.problems.empty() && c.value.rl.phases.empty())

@@ -28,7 +28,7 @@ namespace ql::qwenlong {
 struct train_progress {
   std::int64_t stage = 0;  // 1: warmed up, 2: in RL, 3: done
   std::int64_t sft_steps = 0, sft_tokens = 0;
-  double best = -1;
+  rl_run_state rl;
   std::vector<double> before;  // validation scores before RL
   metric_files_state files;
 };
@@ -41,12 +41,8 @@ class train_run {
         stop_(stop),
         threads_(request.threads > 0 ? request.threads
                                      : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()))),
-        directory_(request.directory, to_tree(s),
-                   {"model", "data.train", "data.validation", "data.warm_up", "checkpoint_every", "validation.every",
-                    "reward.judge"}),
-        store_(directory_ / "checkpoints"),
         words_(language_of(s.model, s.data.chat_template)),
-        judge_(s.reward, directory_ / "verdicts.jsonl"),
+        judge_(s.reward, request.directory + "/verdicts.jsonl"),
         ctx_({.threads = threads_}),
         shape_(model::checked(io::decoder_of(io::model_config::read(s.model)))) {
     auto data = read_data(s, words_, shape_.max_context);
@@ -59,25 +55,34 @@ class train_run {
     keep_for_validation(data);
     train_.emplace(std::move(data.train), std::move(data.train_prompts), words_, judge_);
     held_out_.emplace(std::move(data.validation), std::move(data.validation_prompts), words_, judge_);
+    // all that can be refused has been: from here on there is a run
+    directory_.emplace(request.directory, to_tree(s),
+                       std::vector<std::string>{"model", "data.train", "data.validation", "data.warm_up",
+                                                "checkpoint_every", "validation.every", "reward.judge"});
+    store_.emplace(*directory_ / "checkpoints");
+    // what a killed process was writing
+    std::filesystem::create_directories(*directory_ / "validation");
+    for (const auto& f : std::filesystem::directory_iterator(*directory_ / "validation"))
+      if (f.path().filename().string().find(".tmp-") != std::string::npos) std::filesystem::remove(f.path());
     policy_.emplace(ctx_, shape_);
-    found_ = store_.newest();
+    found_ = store_->newest();
     if (found_) {
       progress_ = found_->value<train_progress>("state/progress");
       get_weights(*found_, "weights/", ctx_, *policy_);
     } else {
       io::load_weights(ctx_, io::checkpoint::open(settings_.model), *policy_);
     }
-    tell_.emplace(directory_.path(), progress_.files);
+    tell_.emplace(directory_->path(), progress_.files);
     std::int64_t total = 0;
     for (const auto& p : settings_.rl.phases) total += p.steps;
     (*tell_)(run_started{.name = std::filesystem::path(request.recipe).stem().string(),
-                         .directory = directory_.path(),
+                         .directory = directory_->path(),
                          .resumed_at = found_ ? std::optional<std::int64_t>(found_->step()) : std::nullopt,
                          .total_steps = sft_steps() + total,
                          .device = "cpu, " + std::to_string(threads_) + (threads_ == 1 ? " thread, " : " threads, ") +
                                    "kernels " + std::string(cpu::kernels<T>().name),
                          .parameters = policy_->parameter_count()});
-    io::write_file(directory_ / "recipe.toml", to_toml(settings_));
+    io::write_file(*directory_ / "recipe.toml", to_toml(settings_));
   }
 
   bool run() {
@@ -92,9 +97,9 @@ class train_run {
     (*tell_)(run_finished{
         .reason = complete ? "finished" : "interrupted", .step = tell_->last_step(), .seconds = whole.lap()});
     if (complete) {
-      write_report(directory_.path());
+      write_report(directory_->path());
       std::fprintf(stderr, "report: %s\npolicy: %s (an ordinary Hugging Face folder)\n",
-                   (directory_ / "report.html").c_str(), (directory_ / "policy").c_str());
+                   (*directory_ / "report.html").c_str(), (*directory_ / "policy").c_str());
     }
     return complete;
   }
@@ -117,7 +122,7 @@ class train_run {
 
   std::string save(std::int64_t step, const std::function<void(checkpoint_writer&)>& more) {
     progress_.files = tell_->sync();
-    return store_.save(step, [&](checkpoint_writer& w) {
+    return store_->save(step, [&](checkpoint_writer& w) {
       w.value("state/progress", progress_);
       put_weights(w, "weights/", *policy_);
       more(w);
@@ -243,7 +248,7 @@ class train_run {
     std::optional<policy_of<T>> reference;
     if (settings_.rl.kl_every > 0 || settings_.rl.scoring == curriculum::score_source::initial) {
       reference.emplace(ctx_, shape_);
-      const auto start = sft_steps() > 0 ? directory_ / "warm_up" : settings_.model;
+      const auto start = sft_steps() > 0 ? *directory_ / "warm_up" : settings_.model;
       io::load_weights(ctx_, io::checkpoint::open(start), *reference);
     }
     if (progress_.stage == 1) gate();
@@ -271,8 +276,8 @@ class train_run {
     hooks.save = [&] {
       return save(progress_.sft_steps + stage.steps(), [&](checkpoint_writer& w) { stage.save(w); });
     };
-    hooks.best = [&](const std::string& name) { store_.set_best(name); };
-    if (stage.run(*tell_, o, hooks, progress_.best) == run_end::interrupted) return false;
+    hooks.best = [&](const std::string& name) { store_->set_best(name); };
+    if (stage.run(*tell_, o, hooks, progress_.rl) == run_end::interrupted) return false;
     export_policy("policy", false);
     progress_.stage = 3;
     return true;
@@ -305,8 +310,7 @@ class train_run {
                              {.compact = true}) +
               "\n";
     }
-    std::filesystem::create_directories(directory_ / "validation");
-    io::write_file(directory_ / "validation" + "/" + moment + "_" + std::to_string(step) + ".jsonl", rows);
+    io::write_file(*directory_ / "validation" + "/" + moment + "_" + std::to_string(step) + ".jsonl", rows);
     if (moment == "before") progress_.before = scores;
     validation_finished v;
     eval::resampling r;
@@ -347,7 +351,7 @@ class train_run {
       compare("all", now, then, document);
     });
     if (moment != "before")
-      io::write_file(directory_ / "change.json",
+      io::write_file(*directory_ / "change.json",
                      io::json::dump(io::json::value(io::json::value::object_type{
                          {"step", step}, {"moment", moment}, {"change", std::move(change)}})) +
                          "\n");
@@ -388,7 +392,7 @@ class train_run {
   // RUN/NAME: the model's folder with the policy's weights; `exact` in float, else in the files' own types.
   void export_policy(const std::string& name, bool exact) {
     namespace fs = std::filesystem;
-    const std::string folder = directory_ / name, aside = folder + ".new";
+    const std::string folder = *directory_ / name, aside = folder + ".new";
     fs::remove_all(aside);
     fs::create_directories(aside);
     for (const auto& f : fs::directory_iterator(settings_.model)) {
@@ -410,8 +414,8 @@ class train_run {
   train_settings settings_;
   const std::function<bool()>& stop_;
   int threads_;
-  io::run_directory directory_;
-  checkpoint_store store_;
+  std::optional<io::run_directory> directory_;
+  std::optional<checkpoint_store> store_;
   language words_;
   grader judge_;
   cpu::context ctx_;

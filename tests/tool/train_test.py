@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`train` on a model folder made here (random weights, a byte for a token): warm-up, two phases, retention, validation;
+killed at many moments it ends with the same weights and rows, threads change no bit, and what cannot work is refused
+with its place. `check` counts what `train` would do. Usage: train_test.py PROGRAM DATA"""
+
+import array
+import json
+import pathlib
+import random
+import re
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+
+program = sys.argv[1]
+
+
+def bytes_to_characters():
+    kept = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [b for b in range(256) if b not in kept]
+    return {**{b: chr(b) for b in kept}, **{b: chr(256 + i) for i, b in enumerate(others)}}
+
+
+def make_model(folder, context=1024):
+    folder.mkdir()
+    characters = bytes_to_characters()
+    vocabulary = {characters[b]: b for b in range(256)}
+    tokenizer = {
+        "version": "1.0", "truncation": None, "padding": None, "normalizer": None, "post_processor": None,
+        "added_tokens": [{"id": 256, "content": "<|end|>", "single_word": False, "lstrip": False, "rstrip": False,
+                          "normalized": False, "special": True}],
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False},
+        "decoder": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False},
+        "model": {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
+                  "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "vocab": vocabulary,
+                  "merges": []},
+    }
+    hidden, ffn, head, words = 32, 64, 16, 257
+    config = {
+        "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "vocab_size": words, "hidden_size": hidden,
+        "intermediate_size": ffn, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1,
+        "hidden_act": "silu", "max_position_embeddings": context, "rms_norm_eps": 1e-6, "rope_theta": 10000.0,
+        "tie_word_embeddings": True, "use_sliding_window": False, "torch_dtype": "float32", "eos_token_id": 256,
+    }
+    draw = random.Random(7)
+    tensors = {"model.embed_tokens.weight": (words, hidden), "model.norm.weight": (hidden,)}
+    for i in range(2):
+        at = f"model.layers.{i}."
+        tensors |= {
+            at + "input_layernorm.weight": (hidden,), at + "post_attention_layernorm.weight": (hidden,),
+            at + "self_attn.q_proj.weight": (2 * head, hidden), at + "self_attn.q_proj.bias": (2 * head,),
+            at + "self_attn.k_proj.weight": (head, hidden), at + "self_attn.k_proj.bias": (head,),
+            at + "self_attn.v_proj.weight": (head, hidden), at + "self_attn.v_proj.bias": (head,),
+            at + "self_attn.o_proj.weight": (hidden, 2 * head), at + "mlp.gate_proj.weight": (ffn, hidden),
+            at + "mlp.up_proj.weight": (ffn, hidden), at + "mlp.down_proj.weight": (hidden, ffn),
+        }
+    header, body = {}, b""
+    for name, shape in tensors.items():
+        size = shape[0] * (shape[1] if len(shape) > 1 else 1)
+        values = [1.0] * size if name.endswith("norm.weight") else [draw.gauss(0, 0.15) for _ in range(size)]
+        data = array.array("f", values).tobytes()
+        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [len(body), len(body) + len(data)]}
+        body += data
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + body)
+    (folder / "config.json").write_text(json.dumps(config))
+    # many tokens end an answer: lengths differ from the first step on, and so do rewards with their length penalty
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [256, *range(100, 150)]}))
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+
+
+def make_rows(path, count, seed, length):
+    draw = random.Random(seed)
+    names = ["Ada", "Ben", "Cleo", "Dan", "Eve", "Finn"]
+    with path.open("w") as f:
+        for i in range(count):
+            name, town = draw.choice(names), draw.choice(["Rome", "Oslo", "Lima", "Bonn"])
+            context = f"{name} {seed}-{i} lives in {town}. " + "It rains. " * (length // 10)
+            f.write(json.dumps({"id": f"{seed}-{i}", "benchmark": "towns", "context": context,
+                                "question": f"Where does {name} live?", "answers": [town],
+                                "cot": f"The text says {town}."}) + "\n")
+
+
+RECIPE = """
+model = "model"
+seed = 3
+checkpoint_every = 1
+[data]
+train = ["short.jsonl", "long.jsonl"]
+validation = ["held_out.jsonl"]
+warm_up = ["warm_up.jsonl"]
+held_out = 0.2
+[sft]
+epochs = 2
+batch = 4
+short_answers = 3
+think_tags = false
+learning_rate = 1e-3
+checkpoint_every = 1
+[reward]
+thinking = false
+judge.url = "equivalence"
+[validation]
+every = 1
+replicates = 200
+[rl]
+group_size = 4
+updates_per_batch = 2
+refill_rounds = 1
+dynamic_sampling = false
+overlong = 1.0
+retention = "weighted"
+temperature = 1.0
+top_p = 1.0
+learning_rate = 1e-3
+kl_every = 1
+audit = "whole_batch"
+[[rl.phases]]
+name = "short"
+up_to = 400
+max_response_tokens = 12
+steps = 2
+batch = 4
+[[rl.phases]]
+name = "long"
+above = 400
+up_to = 600
+max_response_tokens = 12
+steps = 2
+batch = 4
+retention.fraction = 0.5
+"""
+
+
+def command(root, run, *more):
+    return [program, "train", str(root / "recipe.toml"), str(run), *more]
+
+
+def start(root, run, *more, expected=0):
+    r = subprocess.run(command(root, run, *more), capture_output=True, text=True, timeout=250)
+    assert r.returncode == expected, (r.returncode, r.stderr[-3000:])
+    return r
+
+
+def rows(path):
+    kept = []
+    for line in path.read_text().splitlines():
+        row = json.loads(line)
+        for key in ("time", "seconds", "wall"):
+            row.pop(key, None)
+        kept.append(row)
+    return kept
+
+
+def same(a, b):
+    assert (a / "policy/model.safetensors").read_bytes() == (b / "policy/model.safetensors").read_bytes(), "weights"
+    for name in ("metrics.jsonl", "events.jsonl", "samples.jsonl"):
+        mine, other = rows(a / name), rows(b / name)
+        assert mine == other, (name, b.name, [(x, y) for x, y in zip(mine, other) if x != y][:1], len(mine), len(other))
+    files = sorted(p.name for p in (a / "validation").iterdir())
+    others = sorted(p.name for p in (b / "validation").iterdir())
+    assert files == others, (files, others)
+    for name in files:
+        assert (a / "validation" / name).read_text() == (b / "validation" / name).read_text(), name
+    assert (a / "change.json").read_text() == (b / "change.json").read_text()
+
+
+with tempfile.TemporaryDirectory() as folder:
+    root = pathlib.Path(folder)
+    make_model(root / "model")
+    make_rows(root / "short.jsonl", 12, 1, 20)
+    make_rows(root / "long.jsonl", 12, 2, 250)
+    make_rows(root / "held_out.jsonl", 4, 4, 30)
+    make_rows(root / "warm_up.jsonl", 6, 5, 20)
+    (root / "recipe.toml").write_text(RECIPE)
+
+    said = subprocess.run([program, "check", str(root / "recipe.toml")], capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr
+    assert "short: " in said.stdout and "questions to train on" in said.stdout, said.stdout
+    assert "earlier questions are scored" in said.stdout, said.stdout
+    for name in ("paper_grpo", "paper_dapo", "paper_dapo_global", "released_script"):
+        r = subprocess.run([program, "check", name], capture_output=True, text=True)
+        assert r.returncode == 0 and "not checked" in r.stdout, (r.stdout, r.stderr)
+
+    # docs/paper_dapo.md says what the preset is, line by line
+    said = subprocess.run([program, "check", "paper_dapo"], capture_output=True, text=True).stdout
+    resolved = tomllib.loads(said)
+    source = pathlib.Path(__file__).resolve().parents[2]
+    table = re.findall(r"^\| `([a-z_.\[\]0-9]+)` \| `(.+?)` \|", (source / "docs/paper_dapo.md").read_text(), re.M)
+    assert len(table) >= 25, len(table)
+    for key, value in table:
+        at = resolved
+        for part in re.findall(r"[a-z_0-9]+", key):
+            at = at[int(part) if part.isdigit() else part]
+        assert at == json.loads(value), (key, at, value)
+    for recipe in (source / "examples/qwenlong_l1/recipes").glob("*.toml"):
+        r = subprocess.run([program, "check", str(recipe)], capture_output=True, text=True)
+        assert r.returncode == 0, (recipe, r.stderr)
+
+    whole = root / "whole"
+    began = time.monotonic()
+    start(root, whole, "--threads", "1")
+    seconds = time.monotonic() - began
+    for name in ("report.html", "summary.json", "metrics.csv", "recipe.toml", "policy/tokenizer.json",
+                 "policy/config.json", "warm_up/model.safetensors"):
+        assert (whole / name).stat().st_size > 0, name
+    steps = rows(whole / "metrics.jsonl")
+    assert [s["stage"] for s in steps].count("rl") == 4, steps
+    trained = [s for s in steps if s["stage"] == "rl"]
+    assert all(s["mismatch_compared"] > 0 and s["mismatch_found"] == 0 for s in trained), "log-probs"
+    assert all(s["gradient_norm"] > 0 and not s["skipped"] for s in trained), "every step learns"
+    warm = [s["loss"] for s in steps if s["stage"] == "sft"]
+    assert len(warm) >= 4 and warm[-1] < warm[0], warm
+    assert trained[2]["retained_groups"] is not None and sum(s["retained_groups"] for s in trained[2:]) > 0
+    before = (root / "model/model.safetensors").read_bytes()
+    after = (whole / "policy/model.safetensors").read_bytes()
+    assert len(before) == len(after) and before != after
+    answers = [json.loads(x) for x in (whole / "validation").glob("before_*").__next__().read_text().splitlines()]
+    assert len(answers) >= 4 and all(a["prompt_tokens"] > 0 for a in answers)
+    change = json.loads((whole / "change.json").read_text())
+    assert change["moment"] == "final" and change["change"][-1]["lengths"] == "all", change
+    assert change["change"][-1]["questions"] == len(answers)
+
+    two = root / "two"
+    start(root, two, "--threads", "2", "--set", "rl.micro_batch_tokens=500")
+    same(whole, two)
+
+    stopped = root / "stopped"
+    p = subprocess.Popen(command(root, stopped, "--threads", "1"), stderr=subprocess.PIPE, text=True)
+    for line in p.stderr:
+        if "(rl)" in line:
+            p.send_signal(signal.SIGINT)
+            break
+    p.stderr.read()
+    assert p.wait() in (75, 0), p.returncode
+    start(root, stopped)
+    same(whole, stopped)
+
+    dying = root / "dying"
+    moments = random.Random(5)
+    deaths = 0
+    for _ in range(12):
+        p = subprocess.Popen(command(root, dying, "--threads", "1"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            p.wait(timeout=moments.uniform(0.3, 0.9) * max(0.3, seconds / 2))
+        except subprocess.TimeoutExpired:
+            p.send_signal(signal.SIGKILL)
+            p.wait()
+            deaths += 1
+        if p.returncode == 0:
+            break
+    start(root, dying)
+    assert deaths > 0
+    same(whole, dying)
+
+    def refused(*more, saying, run=root / "refused"):
+        r = start(root, run, *more, expected=2)
+        assert all(s in r.stderr for s in saying), (saying, r.stderr)
+
+    refused("--set", "rl.group_sise=4", saying=["group_sise", "group_size"])
+    refused("--set", "rl.phases[1].max_response_tokens=600", saying=["rl.phases", "1024"])
+    refused("--set", 'data.train=["none.jsonl"]', saying=["none.jsonl"])
+    refused("--set", "preset=paper", saying=["preset", "paper_dapo"])
+    assert not (root / "refused").exists(), "nothing is left of what was refused"
+    refused("--set", "seed=4", run=whole, saying=["seed", "3", "4"])
+    r = start(root, root / "gated", "--set", "gate.prompts=4", expected=1)
+    assert "gate.mixed" in r.stderr, r.stderr
+    r = subprocess.run([program, "check", str(root / "recipe.toml"), "--set", "rl.phases[1].above=599"],
+                       capture_output=True, text=True)
+    assert r.returncode == 2 and "phase \"long\"" in r.stderr, r.stderr
