@@ -81,12 +81,20 @@ class recipe_of {
   template <class Tag>
   constexpr auto& operator[](slot::key<Tag>) {
     static_assert(has<Tag>, "ql: this recipe leaves the slot empty; fill it with ql::with(recipe, slot = component)");
-    return boost::hana::at_key(parts_, boost::hana::type_c<Tag>);
+    if constexpr (has<Tag>) {
+      return boost::hana::at_key(parts_, boost::hana::type_c<Tag>);
+    } else {
+      return parts_;  // never reached; one complaint is enough
+    }
   }
   template <class Tag>
   constexpr const auto& operator[](slot::key<Tag>) const {
     static_assert(has<Tag>, "ql: this recipe leaves the slot empty; fill it with ql::with(recipe, slot = component)");
-    return boost::hana::at_key(parts_, boost::hana::type_c<Tag>);
+    if constexpr (has<Tag>) {
+      return boost::hana::at_key(parts_, boost::hana::type_c<Tag>);
+    } else {
+      return parts_;  // never reached; one complaint is enough
+    }
   }
   template <class Tag>
   using component = std::decay_t<decltype(std::declval<recipe_of&>()[slot::key<Tag>{}])>;
@@ -122,6 +130,21 @@ constexpr auto recipe(slot::assignment<Tags, Vs>... parts) {
   static_assert(detail::distinct_tags<Tags...>(), "ql: a slot of this recipe is filled twice");
   auto map = boost::hana::make_map(boost::hana::make_pair(boost::hana::type_c<Tags>, std::move(parts.value))...);
   return recipe_of<decltype(map)>(std::move(map));
+}
+
+namespace detail {
+template <class V>
+inline constexpr bool is_assignment = false;
+template <class Tag, class V>
+inline constexpr bool is_assignment<slot::assignment<Tag, V>> = true;
+}  // namespace detail
+
+// What is not `slot = component` is refused in words.
+template <class... Vs>
+  requires(!detail::is_assignment<Vs> || ...)
+constexpr void recipe(const Vs&...) {
+  static_assert((detail::is_assignment<Vs> && ...),
+                "ql: recipe() takes assignments: ql::recipe(ql::slot::loss = my_loss{}, ...)");
 }
 
 // The same recipe with some slots filled anew: what a researcher changes.

@@ -13,6 +13,7 @@
 #include <ql/rl/sampler.hpp>
 #include <ql/rl/schedule.hpp>
 #include <ql/rollout.hpp>
+#include <ql/slot_rules.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -149,16 +150,15 @@ struct overlong_fraction {
 //
 //   rl_trainer run(ctx, policy, env, recipe, options);
 //   for (auto r = run.advance(); r.kind != advance_kind::finished; r = run.advance()) print(r.metrics);
-template <class Policy, environment Environment, class Recipe>
+template <class Policy, class Environment, class Recipe>
 class rl_trainer {
  public:
   using A = typename Policy::value_type;
+  static_assert(detail::explain_environment<Environment>() && detail::explain_slots<Recipe, A>());
   using Context = typename Policy::context_type;
   using curriculum_type = typename Recipe::template component<slot::curriculum_tag>;
   using optimizer_type = typename Recipe::template component<slot::optimizer_tag>;
   using state_type = rl_state<A, typename curriculum_type::state>;
-  static_assert(curriculum::curriculum<curriculum_type>,
-                "ql: what fills slot::curriculum is no curriculum (see ql/curriculum/curriculum.hpp)");
 
   rl_trainer(Context& ctx, Policy& policy, Environment& env, Recipe recipe, rl_options options)
       : ctx_(&ctx), policy_(&policy), env_(&env), recipe_(std::move(recipe)), options_(std::move(options)) {

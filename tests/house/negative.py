@@ -5,6 +5,7 @@ FILE keeps its wrong lines between #ifdef QL_NEGATIVE and #endif. Without the ma
 fail. Comments at its top say more, one to a line:
   // expect: REGEX        the compiler's output matches (required; several: all of them)
   // expect-gcc: REGEX    the same for one family of compilers; also expect-clang
+  // first: REGEX         the first line that says "error" matches; this alone is enough too
   // max-lines: N         the output has at most N lines, source excerpts not counted
 """
 
@@ -14,21 +15,23 @@ import sys
 
 import house
 
-RULE = re.compile(r"^// (expect|expect-gcc|expect-clang|max-lines): (.+)$")
+RULE = re.compile(r"^// (expect|expect-gcc|expect-clang|first|max-lines): (.+)$")
 
 
 def check(tools, path):
     family = "clang" if tools.clang else "gcc"
-    expected, limit = [], None
+    expected, first, limit = [], [], None
     for line in pathlib.Path(path).read_text().splitlines():
         if not line.startswith("//"):
             break
         rule = RULE.match(line)
         if rule and rule[1] == "max-lines":
             limit = int(rule[2])
+        elif rule and rule[1] == "first":
+            first.append(rule[2])
         elif rule and rule[1] in ("expect", f"expect-{family}"):
             expected.append(rule[2])
-    if not expected:
+    if not expected and not first:
         return [f"{path}: no line '// expect: REGEX' at its top"]
 
     no_excerpts = "-fno-caret-diagnostics" if tools.clang else "-fno-diagnostics-show-caret"
@@ -40,6 +43,8 @@ def check(tools, path):
     if worked:
         return [f"{path}: compiles with QL_NEGATIVE, but must not"]
     problems = [f"{path}: the output does not match '{e}'" for e in expected if not re.search(e, output)]
+    said = next((line for line in output.splitlines() if "error:" in line), "")
+    problems += [f"{path}: the first error does not match '{e}', but is: {said}" for e in first if not re.search(e, said)]
     lines = len(output.splitlines())
     if limit is not None and lines > limit:
         problems.append(f"{path}: the output has {lines} lines, at most {limit} are allowed")
@@ -60,6 +65,8 @@ def self_test(tools):
         ("// expect: .\nint x = 0;\n", "but must not"),
         ("// expect: .\nint x = y;\n" + wrong, "does not compile without"),
         (wrong, "no line"),
+        ("// first: another sentence\n// expect: the control sentence\n" + wrong, "the first error does not match"),
+        ("// first: later\n#ifdef QL_NEGATIVE\nint x = y;\nstatic_assert(sizeof(int) == 0, \"later\");\n#endif\n", "the first error"),
         ("// expect: sentence\n// max-lines: 3\n" + wrong * 5, "at most 3"),
     ]:
         house.expect(any(why in p for p in problems(text)), f"a case where it '{why}' is found")
