@@ -16,7 +16,9 @@
 
 #include <concepts>
 #include <cstdint>
+#include <span>
 #include <type_traits>
+#include <vector>
 
 namespace ql::detail {
 

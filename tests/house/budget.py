@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compile-time budget in CPU seconds: the least of up to six compiles. Usage: budget.py TOOLCHAIN.json headers | tests
+"""Compile-time budget in CPU seconds: the least of up to six compiles.
 
-headers   a file with one include, g++ -O0 -c
-tests     every tests/**/*.test.cpp with the flags of the build"""
+Usage: budget.py TOOLCHAIN.json headers | tests | recorded | record
+
+headers    a file with one include, g++ -O0 -c
+tests      every tests/**/*.test.cpp with the flags of the build
+recorded   the umbrellas and the whole recipe program against compile_times.json: 10 % more fails
+record     writes compile_times.json"""
 
 import json
 import os
@@ -22,12 +26,17 @@ UMBRELLA = {"ql/core.hpp": 0.45, "ql/ql.hpp": 1.6}
 TEST = 4.0
 
 
-def cpu_seconds(command, folder=None):
-    """User and system time of a command with all its children; None when it fails."""
+def cost(command, folder=None):
+    """CPU seconds and peak kilobytes of a command with all its children; None when it fails."""
     process = subprocess.Popen(command, cwd=folder)
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = status
-    return used.ru_utime + used.ru_stime if status == 0 else None
+    return (used.ru_utime + used.ru_stime, used.ru_maxrss) if status == 0 else None
+
+
+def cpu_seconds(command, folder=None):
+    used = cost(command, folder)
+    return used[0] if used else None
 
 
 def least(command, limit, folder=None):
@@ -95,6 +104,70 @@ def tests(tools):
     return report(sorted(rows))
 
 
+# The recorded figures belong to a machine on which this file takes the recorded time; on another they are scaled with it.
+YARDSTICK = """#include <algorithm>
+#include <functional>
+#include <map>
+#include <regex>
+#include <string>
+std::map<std::string, std::function<int(int)>> table;
+bool match(const std::string& s) { return std::regex_match(s, std::regex("a+b")); }
+"""
+RECORDED = pathlib.Path(__file__).with_name("compile_times.json")
+PROGRAM = "examples/qwenlong_l1/rl_stage_float.cpp"  # the reference recipe with everything that fills its slots
+MORE = 1.10
+PROGRAM_SECONDS, PROGRAM_KILOBYTES = 25.0, 1_500_000
+
+
+def measured(tools):
+    """name -> a function that compiles it once and gives (seconds, kilobytes)"""
+    folder = tools.work / "budget"
+    yardstick = house.write(folder / "yardstick.cpp", YARDSTICK)
+    jobs = {"yardstick": tools.command("-O2", "-c", yardstick, "-o", os.devnull)}
+    for header in UMBRELLA:
+        source = house.write(folder / f"{header.replace('/', '_')}.cpp", f"#include <{header}>\n")
+        jobs[header] = tools.command("-O0", "-c", source, "-o", os.devnull)
+    jobs[PROGRAM] = tools.command("-O2", f"-I{house.ROOT}/examples/qwenlong_l1", "-c", house.ROOT / PROGRAM, "-o", os.devnull)
+    return {name: (lambda command=command: cost(command)) for name, command in jobs.items()}
+
+
+def too_dear(name, seconds, recorded, scale):
+    limit = recorded[name] * MORE * scale
+    print(f"{name}: {seconds:.2f} CPU s, recorded {recorded[name]:.2f}, times {scale:.2f} for this machine: at most {limit:.2f}")
+    return seconds > limit
+
+
+def recorded(tools, jobs=None, known=None):
+    jobs, known = jobs or measured(tools), known or json.loads(RECORDED.read_text())
+    problems = []
+    for name in (name for name in jobs if name != "yardstick"):
+        # The yardstick is measured again beside each try, since what else the machine does changes.
+        for attempt in range(3 if name == PROGRAM else 6):
+            rod, used = min(jobs["yardstick"]() for _ in range(2)), jobs[name]()
+            if used is None:
+                problems.append(f"{name}: does not compile")
+                break
+            scale = rod[0] / known["yardstick"]
+            if not too_dear(name, used[0], known, scale):
+                break
+        else:
+            problems.append(f"{name}: more than {MORE} times the recorded CPU time; if that is what it must cost, record it anew")
+        if name == PROGRAM and used is not None:
+            if used[1] > PROGRAM_KILOBYTES:
+                problems.append(f"{name}: {used[1]} kB at its peak, at most {PROGRAM_KILOBYTES} are allowed")
+            if known[name] > PROGRAM_SECONDS:
+                problems.append(f"{name}: {known[name]} CPU s are recorded, at most {PROGRAM_SECONDS} are allowed")
+    return problems, list(jobs)
+
+
+def record(tools):
+    jobs = measured(tools)
+    figures = {name: round(min(jobs[name]() for _ in range(2 if name == PROGRAM else 6))[0], 3) for name in jobs}
+    RECORDED.write_text(json.dumps(figures, indent=2) + "\n")
+    print(RECORDED.read_text())
+    return [], list(jobs)
+
+
 def self_test(tools):
     with house.planted({"slow.cpp": "#include <regex>\n#include <random>\n#include <iostream>\n", "quick.cpp": "int x;\n"}) as folder:
         compile = lambda name, limit: least(tools.command("-O0", "-c", f"{folder}/{name}", "-o", os.devnull), limit)
@@ -103,10 +176,23 @@ def self_test(tools):
         house.expect(report([("quick", 0.1, quick)])[0] == [], f"a kept budget is accepted ({quick} s)")
         house.expect(report([("broken", 0.1, None)])[0] != [], "a file that does not compile is found")
 
+    def problems(yardstick, seconds, kilobytes=1000, known=10.0):
+        jobs = {"yardstick": lambda: (yardstick, 0), PROGRAM: lambda: (seconds, kilobytes)}
+        return recorded(tools, jobs, {"yardstick": 1.0, PROGRAM: known})[0]
+
+    house.expect(problems(1.0, 10.9) == [], "a tenth more is accepted")
+    house.expect(len(problems(1.0, 11.1)) == 1, "more than a tenth is found")
+    house.expect(problems(2.0, 20.0) == [], "a slower machine is no regression")
+    house.expect(len(problems(0.5, 10.0)) == 1, "on a quicker machine the limit shrinks")
+    house.expect(len(problems(1.0, 10.0, kilobytes=PROGRAM_KILOBYTES + 1)) == 1, "too much memory is found")
+    house.expect(len(problems(1.0, 26.0, known=26.0)) == 1, "a record beyond the goal is found")
+    broken = {"yardstick": lambda: (1.0, 0), PROGRAM: lambda: None}
+    house.expect(len(recorded(tools, broken, {"yardstick": 1.0, PROGRAM: 1.0})[0]) == 1, "a program that does not compile is found")
+
 
 if __name__ == "__main__":
     toolchain = house.Toolchain(sys.argv[1])
     if "--self-test" in sys.argv:
         self_test(toolchain)
     else:
-        house.finish(*{"headers": headers, "tests": tests}[sys.argv[2]](toolchain))
+        house.finish(*{"headers": headers, "tests": tests, "recorded": recorded, "record": record}[sys.argv[2]](toolchain))
