@@ -216,6 +216,24 @@ struct called_terms {
   }
 };
 
+// 1 if a term is not finite: 0 times a number that is not is NaN.
+template <bool Entropic, class T>
+QL_INLINE int not_finite(T value, T dlogp, T dentropy) {
+  T x = math::fma(value, T(0), dlogp * T(0));
+  if constexpr (Entropic) x = math::fma(dentropy, T(0), x);
+  return x == T(0) ? 0 : 1;
+}
+template <bool Entropic, class T, class Counter>
+QL_INLINE void tally(const T (&value)[term_block<T>], const T (&dlogp)[term_block<T>],
+                     const T (&dentropy)[term_block<T>], double (&lane)[8], Counter (&bad)[8]) {
+  for (std::int64_t k = 0; k < term_block<T>; k += 8) {
+    for (std::int64_t j = 0; j < 8; ++j) {
+      lane[j] += static_cast<double>(value[k + j]);
+      bad[j] += not_finite<Entropic>(value[k + j], dlogp[k + j], Entropic ? dentropy[k + j] : T(0));
+    }
+  }
+}
+
 // One sequence: its whole blocks, then the rest, computed with the block that ends with it. Values are summed in 8
 // lanes by the token's index in the sequence. The terms are computed in one place, where g++ inlines them whatever
 // their size.
@@ -229,19 +247,6 @@ QL_INLINE sequence_result apply_sequence(const Terms& terms, const term_source<T
   T value[term_block<T>], dlogp[term_block<T>], dentropy[term_block<T>];
   if (!entropic && to.entropy != nullptr)
     for (T& e : dentropy) e = T(0);
-  const auto not_finite = [&](std::int64_t i) {  // 0 times a number that is not finite is NaN
-    T x = math::fma(value[i], T(0), dlogp[i] * T(0));
-    if constexpr (entropic) x = math::fma(dentropy[i], T(0), x);
-    return x == T(0) ? 0 : 1;
-  };
-  const auto tally = [&] {
-    for (std::int64_t k = 0; k < term_block<T>; k += 8) {
-      for (std::int64_t j = 0; j < 8; ++j) {
-        lane[j] += static_cast<double>(value[k + j]);
-        bad[j] += not_finite(k + j);
-      }
-    }
-  };
   padded_terms<T> padded;
   const bool asks = mask != nullptr || to.entropy != nullptr || to.accumulate;  // one question a block is enough
   const std::int64_t whole = n - n % term_block<T>, rest = n < term_block<T> ? 0 : n - term_block<T>;
@@ -259,26 +264,28 @@ QL_INLINE sequence_result apply_sequence(const Terms& terms, const term_source<T
           if constexpr (entropic) dentropy[j] = math::keep_if(keep, dentropy[j]);
         }
       }
-      tally();
+      tally<entropic>(value, dlogp, dentropy, lane, bad);
       add_or_put(to.logp + first, dlogp, to.accumulate);
       if (to.entropy != nullptr) add_or_put(to.entropy + first, dentropy, to.accumulate);
     } else {
-      tally();
+      tally<entropic>(value, dlogp, dentropy, lane, bad);
       put(to.logp + first, dlogp);
     }
   }
+  double last[8];  // indexed by a variable: lane itself stays in registers
+  for (std::int64_t j = 0; j < 8; ++j) last[j] = lane[j];
   for (std::int64_t t = whole; t < n; ++t) {
     const std::int64_t i = t - rest;
     const bool keep = mask == nullptr || mask[t] != 0;
     const T d = keep ? dlogp[i] : T(0), e = keep && to.entropy != nullptr ? dentropy[i] : T(0);
     if (keep) {
-      lane[t % 8] += static_cast<double>(value[i]);
-      bad[0] += not_finite(i);
+      last[t % 8] += static_cast<double>(value[i]);
+      bad[0] += not_finite<entropic>(value[i], dlogp[i], entropic ? dentropy[i] : T(0));
     }
     to.logp[t] = to.accumulate ? to.logp[t] + d : d;
     if (to.entropy != nullptr) to.entropy[t] = to.accumulate ? to.entropy[t] + e : e;
   }
-  sequence_result r{fold(lane), 0};
+  sequence_result r{fold(last), 0};
   for (const auto k : bad) r.non_finite += k;
   return r;
 }
