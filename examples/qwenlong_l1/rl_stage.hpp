@@ -6,6 +6,7 @@
 
 #include <ql/backend/cpu/context.hpp>
 #include <ql/checkpoint.hpp>
+#include <ql/io/verdict_journal.hpp>
 #include <ql/model/decoder.hpp>
 #include <ql/rl_run.hpp>
 #include <ql/rollout.hpp>
@@ -35,6 +36,7 @@ struct rl_stage_request {
   rl_settings settings;
   std::uint64_t seed = 1;
   std::vector<token> stop;
+  io::verdict_journal* drops = nullptr;  // where groups that are dropped for want of a verdict are kept; may be null
 };
 
 // What the request points at must outlive the stage.

@@ -24,6 +24,7 @@ struct rl_stage<T>::parts {
         policy(r.policy),
         trainer(*r.ctx, *r.policy, *r.task, recipe_of(r.settings), options_of(r.settings, r.seed, r.stop)) {
     if (r.reference != nullptr) trainer.set_reference(r.reference);
+    if (r.drops != nullptr) trainer.keep_drops(*r.drops);
   }
 };
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <ql/rl/judge_gate.hpp>
 #include <ql/rl/verify_strict.hpp>
 
 #include <gtest/gtest.h>

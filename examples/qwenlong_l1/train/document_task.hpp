@@ -33,6 +33,8 @@ class grader {
                   std::span<rl::hybrid_parts> parts);
   // Ends what a judge behind a server is busy with; it abstains from then on.
   void stop();
+  // Of a judge behind a server; null without one.
+  io::verdict_journal* journal() { return remote_ ? &remote_->journal() : nullptr; }
 
  private:
   reward_settings settings_;

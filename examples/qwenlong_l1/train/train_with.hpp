@@ -258,7 +258,8 @@ class train_run {
                        .task = &*train_,
                        .settings = settings_.rl,
                        .seed = settings_.seed,
-                       .stop = words_.stop});
+                       .stop = words_.stop,
+                       .drops = judge_.journal()});
     if (found_ && progress_.stage >= 2) stage.restore(*found_);
     found_.reset();
     progress_.stage = 2;
