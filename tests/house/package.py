@@ -70,11 +70,14 @@ def check(tools):
     if "recipe" in built:
         use("recipe-without-fmt", "recipe", "-DCMAKE_DISABLE_FIND_PACKAGE_fmt=ON", refused="needs fmt .*libfmt-dev")
         use("recipe-without-boost", "recipe", "-DCMAKE_DISABLE_FIND_PACKAGE_Boost=ON", refused="Boost.Hana .*libboost-dev")
-    use("cuda", "cuda", refused="-DQL_CUDA=ON .*nvidia-cuda-toolkit")
+    if list(prefix.glob("lib/**/ql-cuda.cmake")):
+        use("cuda", "cuda")
+    else:
+        use("cuda", "cuda", refused="-DQL_CUDA=ON .*CUDA toolkit")
 
     # A package made where Eigen, Boost and fmt are absent offers less, and says so.
     worked, output = cmake(tools, house.ROOT, work / "bare", "-DQL_BUILD_TESTS=OFF", "-DQL_BUILD_BENCH=OFF",
-                           "-DQL_BUILD_EXAMPLES=OFF", "-DQL_IO=OFF", *NO_EIGEN_BOOST_FMT)
+                           "-DQL_BUILD_EXAMPLES=OFF", "-DQL_IO=OFF", "-DQL_CUDA=OFF", *NO_EIGEN_BOOST_FMT)
     for step in ["--build", work / "bare"], ["--install", work / "bare", "--prefix", work / "bare-prefix"]:
         if worked:
             worked, output = run("cmake", *step)
