@@ -6,7 +6,4 @@
 namespace ql::model {
 template void decoder<float, cuda::emulated_context>::unit_backward(cuda::emulated_context&, tape&, unit_work&,
                                                                     scores<const float>);
-template void decoder<float, cuda::emulated_context>::layer_backward(cuda::emulated_context&, tape&, unit_work&,
-                                                                     std::int64_t, float*, const layer_state&,
-                                                                     float* const*);
 }  // namespace ql::model

@@ -33,7 +33,7 @@ device_policy<T>::device_policy(const decoder_of<T>& policy, const cuda::emulati
   s_->policy.publish(s_->ctx);
 }
 template <class T>
-device_policy<T>::~device_policy() = default;
+device_policy<T>::~device_policy() {}
 
 template <class T>
 model::rollout<accumulate_t<T>> device_policy<T>::grow(std::span<const token> prompt,

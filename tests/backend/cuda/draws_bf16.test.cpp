@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backend/cuda/draws.hpp"
+
+namespace ql::test::device {
+INSTANTIATE_TYPED_TEST_SUITE_P(Bf16, CudaDraws, bf16);
+}  // namespace ql::test::device
