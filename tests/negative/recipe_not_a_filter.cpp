@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // first: error: static.*ql: what fills slot::filter is no rl::group_filter: it needs `bool keeps\(
-// max-lines: 20
+// max-lines: 15
 // A filter that takes its scores as a span.
 #include "support/recipe.hpp"
 

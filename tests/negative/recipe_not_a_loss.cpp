@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // first: error: static.*ql: what fills slot::loss is no rl::policy_loss: it needs `static constexpr ql
-// max-lines: 20
+// max-lines: 15
 // A loss that does not say what it reads.
 #include "support/recipe.hpp"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // first: error: static.*ql: what fills slot::schedule is no rl::schedule: it needs `double operator
-// max-lines: 20
+// max-lines: 15
 // A number in the place of a schedule.
 #include "support/recipe.hpp"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // first: error: static.*ql: what fills slot::filter is no rl::group_filter
-// max-lines: 20
+// max-lines: 15
 // One of the components of a choice does not fit.
 #include "support/recipe.hpp"
 

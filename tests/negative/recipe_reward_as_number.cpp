@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // first: error: static.*ql: environment: `score\(std::span<const ql::answer_request>\)` must return
-// max-lines: 20
+// max-lines: 15
 // A reward that is a bare number.
 #include "support/recipe.hpp"
 
