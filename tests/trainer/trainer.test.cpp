@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <ql/backend/cpu/kernels.hpp>
+#include <ql/io/verdict_journal.hpp>
 #include <ql/rl/policy_loss.hpp>
 #include <ql/trainer.hpp>
 
@@ -92,6 +93,50 @@ TEST(Trainer, OptionsOfMemoryAndThreadsChangeNoBit) {
   EXPECT_EQ(expected, weights(o, 1));
   o.audit = audit::whole_batch;
   EXPECT_EQ(expected, weights(o, 1));
+}
+
+// A group whose judge was away is dropped once and for ever: a step that is taken again drops it again.
+TEST(Drops, AreKeptAndAppliedAgain) {
+  struct result {
+    advance_report report;
+    std::int64_t dropped = 0, judged = 0;
+    std::vector<float> weights;
+  };
+  const auto one_step = [](bool away, on_abstention what, io::verdict_journal* journal) {
+    auto o = options_for(4);
+    o.abstained = what;
+    small_run run(6, o);
+    run.task.judge_away = away;
+    if (journal != nullptr) run.trainer.keep_drops(*journal);
+    result r;
+    do {
+      r.report = run.trainer.advance();
+      r.dropped += r.report.metrics.dropped, r.judged += r.report.metrics.groups;
+    } while (r.report.kind == advance_kind::skipped || r.report.kind == advance_kind::scored);
+    r.weights = weights_of(run.policy);
+    return r;
+  };
+  io::verdict_journal journal, idle;
+  const auto away = one_step(true, on_abstention::drop, &journal);
+  ASSERT_EQ(away.report.kind, advance_kind::trained);
+  ASSERT_GT(away.dropped, 0);
+  const auto drops = static_cast<std::size_t>(away.dropped);
+  EXPECT_EQ(journal.drops(), drops);
+  // killed before its checkpoint, the step is taken again; the judge is back
+  const auto again = one_step(false, on_abstention::drop, &journal);
+  EXPECT_EQ(again.dropped, away.dropped);
+  EXPECT_EQ(again.judged, away.judged);
+  EXPECT_EQ(again.weights, away.weights);
+  EXPECT_EQ(journal.drops(), drops);
+  // without the journal the same step is another one
+  const auto forgotten = one_step(false, on_abstention::drop, nullptr);
+  EXPECT_EQ(forgotten.dropped, 0);
+  EXPECT_EQ(forgotten.judged, away.judged + away.dropped);
+  // where the run waits nothing is dropped
+  const auto waits = one_step(true, on_abstention::wait, &idle);
+  EXPECT_EQ(waits.report.kind, advance_kind::waiting);
+  EXPECT_EQ(waits.report.why, "judge: connection refused");
+  EXPECT_EQ(idle.drops(), 0u);
 }
 
 }  // namespace

@@ -13,6 +13,7 @@ struct lookup_task {
   std::int64_t long_from = 1 << 20;  // documents from here on begin with ten tokens of filler
   bool shared = true;                // false: each question has the document in its own prompt
   std::vector<std::int64_t> asked;   // examples scored so far, in order
+  bool judge_away = false;           // every third question gets no verdict
 
   std::int64_t examples() const { return documents * questions; }
   std::int64_t bundle(std::int64_t e) const { return shared ? e / questions : e; }
@@ -46,6 +47,9 @@ struct lookup_task {
       const bool right = a.tokens.size() == 2 && a.tokens[0] == gold(a.example) && a.tokens[1] == end;
       out.push_back(rl::scored{right ? 1.0 : 0.0});
     }
+    static const rl::outcome none = rl::abstained{"judge: connection refused"};
+    for (std::size_t i = 0; judge_away && i < out.size(); ++i)
+      if (batch[i].example % 3 == 0) out[i] = none;
     return out;
   }
 };
