@@ -4,15 +4,18 @@ killed at many moments it ends with the same weights and rows, threads change no
 with its place. `check` counts what `train` would do. Usage: train_test.py PROGRAM DATA"""
 
 import array
+import http.server
 import json
 import pathlib
 import random
 import re
+import shutil
 import signal
 import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import tomllib
 
@@ -257,6 +260,50 @@ with tempfile.TemporaryDirectory() as folder:
     start(root, dying)
     assert deaths > 0
     same(whole, dying)
+
+    # A judge that says something else whenever it is asked: what was said once counts, whatever dies.
+    asked = [0]
+
+    class moody(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            asked[0] += 1
+            verdict = "[[YES]]" if random.random() < 0.5 else "[[NO]]"
+            body = json.dumps({"choices": [{"message": {"role": "assistant", "content": verdict}}]}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), moody)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    judged = ["--threads", "1", "--set", f'reward.judge.url="http://127.0.0.1:{server.server_address[1]}"']
+    killed = root / "killed"
+    deaths = 0
+    for _ in range(8):
+        p = subprocess.Popen(command(root, killed, *judged), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            p.wait(timeout=moments.uniform(0.3, 0.9) * max(0.3, seconds / 2))
+        except subprocess.TimeoutExpired:
+            p.send_signal(signal.SIGKILL)
+            p.wait()
+            deaths += 1
+        if p.returncode == 0:
+            break
+    start(root, killed, *judged)
+    assert deaths > 0 and asked[0] > 20, (deaths, asked)
+    before_quiet = asked[0]
+    quiet = root / "quiet"
+    quiet.mkdir()
+    shutil.copy(killed / "verdicts.jsonl", root / "said.jsonl")
+    start(root, quiet, *judged, "--set", f'reward.judge.journal="{root / "said.jsonl"}"')
+    assert asked[0] == before_quiet, "all verdicts are remembered"
+    same(killed, quiet)
+    server.shutdown()
 
     def refused(*more, saying, run=root / "refused"):
         r = start(root, run, *more, expected=2)

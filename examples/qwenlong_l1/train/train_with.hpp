@@ -42,7 +42,6 @@ class train_run {
         threads_(request.threads > 0 ? request.threads
                                      : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()))),
         words_(language_of(s.model, s.data.chat_template)),
-        judge_(s.reward, request.directory + "/verdicts.jsonl"),
         ctx_({.threads = threads_}),
         shape_(model::checked(io::decoder_of(io::model_config::read(s.model)))) {
     auto data = read_data(s, words_, shape_.max_context);
@@ -53,13 +52,14 @@ class train_run {
                                  std::min(shape_.max_context, s.sft.max_tokens));
     }
     keep_for_validation(data);
-    train_.emplace(std::move(data.train), std::move(data.train_prompts), words_, judge_);
-    held_out_.emplace(std::move(data.validation), std::move(data.validation_prompts), words_, judge_);
     // all that can be refused has been: from here on there is a run
     directory_.emplace(request.directory, to_tree(s),
                        std::vector<std::string>{"model", "data.train", "data.validation", "data.warm_up",
                                                 "checkpoint_every", "validation.every", "reward.judge"});
     store_.emplace(*directory_ / "checkpoints");
+    judge_.emplace(s.reward, *directory_ / "verdicts.jsonl");
+    train_.emplace(std::move(data.train), std::move(data.train_prompts), words_, *judge_);
+    held_out_.emplace(std::move(data.validation), std::move(data.validation_prompts), words_, *judge_);
     // what a killed process was writing
     std::filesystem::create_directories(*directory_ / "validation");
     for (const auto& f : std::filesystem::directory_iterator(*directory_ / "validation"))
@@ -259,7 +259,7 @@ class train_run {
                        .settings = settings_.rl,
                        .seed = settings_.seed,
                        .stop = words_.stop,
-                       .drops = judge_.journal()});
+                       .drops = judge_->journal()});
     if (found_ && progress_.stage >= 2) stage.restore(*found_);
     found_.reset();
     progress_.stage = 2;
@@ -268,7 +268,7 @@ class train_run {
     o.checkpoint_every = settings_.checkpoint_every, o.validate_every = settings_.validation.every;
     rl_run_hooks hooks;
     hooks.stop = [this] {
-      if (stop_()) judge_.stop();
+      if (stop_()) judge_->stop();
       return stop_();
     };
     if (held_out_->examples() > 0)
@@ -418,7 +418,7 @@ class train_run {
   std::optional<io::run_directory> directory_;
   std::optional<checkpoint_store> store_;
   language words_;
-  grader judge_;
+  std::optional<grader> judge_;
   cpu::context ctx_;
   model::decoder_config shape_;
   data::supervised_set warm_up_;
