@@ -8,6 +8,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 full=()
+settings=()
 presets=(release)
 select=(--label-exclude '^full$')
 case "${1:-}" in
@@ -16,6 +17,7 @@ case "${1:-}" in
     full=(--full)
     presets+=(debug-asan-ubsan debug-tsan clang-16 clang-19)
     select=()
+    settings=("-DQL_CUDA_ARCHITECTURES=80;90a;100a") # read where nvcc is found
     export QL_TEST_FULL=1
     ;;
   *) echo "usage: scripts/test.sh [--full]" >&2; exit 2 ;;
@@ -35,7 +37,7 @@ mkdir -p "$tested"
 : > "$tested/CTestTestfile.cmake"
 for preset in "${presets[@]}"; do
   echo "== $preset"
-  cmake --preset "$preset"
+  cmake --preset "$preset" "${settings[@]}"
   cmake --build "build/$preset" --parallel "$jobs" -- -k 0 || failed+=("$preset")
   echo "subdirs(../$preset)" >> "$tested/CTestTestfile.cmake" # one ctest run, and one summary, over all builds
 done

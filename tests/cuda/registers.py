@@ -69,7 +69,10 @@ if __name__ == "__main__":
     if "--self-test" in sys.argv:
         self_test()
     elif "--write" in sys.argv:
-        lines = [f"{name} {architecture} {n}" for (name, architecture), n in sorted(reported(sys.argv[1])[0].items())]
+        most, _ = reported(sys.argv[1])
+        written = {architecture for _, architecture in most}
+        kept = [line for line in BUDGET.read_text().splitlines()[1:] if line.split()[1] not in written]
+        lines = sorted(kept + [f"{name} {architecture} {n}" for (name, architecture), n in most.items()])
         BUDGET.write_text("# file, architecture, most registers of its kernels (tests/cuda/registers.py --write)\n"
                           + "\n".join(lines) + "\n")
     else:
