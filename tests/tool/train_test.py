@@ -111,6 +111,7 @@ judge.url = "equivalence"
 [validation]
 every = 1
 replicates = 200
+questions = 5
 [rl]
 group_size = 4
 updates_per_batch = 2
@@ -224,7 +225,7 @@ with tempfile.TemporaryDirectory() as folder:
     after = (whole / "policy/model.safetensors").read_bytes()
     assert len(before) == len(after) and before != after
     answers = [json.loads(x) for x in (whole / "validation").glob("before_*").__next__().read_text().splitlines()]
-    assert len(answers) >= 4 and all(a["prompt_tokens"] > 0 for a in answers)
+    assert 4 <= len(answers) <= 10 and all(a["prompt_tokens"] > 0 for a in answers)
     change = json.loads((whole / "change.json").read_text())
     assert change["moment"] == "final" and change["change"][-1]["lengths"] == "all", change
     assert change["change"][-1]["questions"] == len(answers)
@@ -280,6 +281,7 @@ with tempfile.TemporaryDirectory() as folder:
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), moody)
+    server.handle_error = lambda *_: None  # whoever asked was killed
     threading.Thread(target=server.serve_forever, daemon=True).start()
     judged = ["--threads", "1", "--set", f'reward.judge.url="http://127.0.0.1:{server.server_address[1]}"']
     killed = root / "killed"

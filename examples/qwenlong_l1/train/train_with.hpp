@@ -3,6 +3,7 @@
 
 #include <ql/data/supervised.hpp>
 #include <ql/eval/statistics.hpp>
+#include <ql/io/hash.hpp>
 #include <ql/io/json.hpp>
 #include <ql/io/model_config.hpp>
 #include <ql/io/run_directory.hpp>
@@ -105,14 +106,20 @@ class train_run {
   }
 
  private:
-  // At most `questions` for the lengths of each phase; which ones depends on the data alone.
+  // At most `questions` for the lengths of each phase, drawn over all files; which ones depends on the data alone.
   void keep_for_validation(training_data& d) {
     if (settings_.validation.questions == 0) return;
+    auto& all = d.validation_prompts;
+    std::sort(all.begin(), all.end(), [&](const auto& a, const auto& b) {
+      const auto of = [&](const auto& p) { return io::hash(d.validation[p.example].id).first; };
+      return std::pair(of(a), a.example) < std::pair(of(b), b.example);
+    });
     std::vector<std::int64_t> taken(settings_.rl.phases.size(), 0);
-    std::erase_if(d.validation_prompts, [&](const data::tokenized_prompt& p) {
+    std::erase_if(all, [&](const data::tokenized_prompt& p) {
       const auto k = phase_of(static_cast<std::int64_t>(p.ids.size()));
       return k >= taken.size() || taken[k]++ >= settings_.validation.questions;
     });
+    std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.example < b.example; });
   }
   std::size_t phase_of(std::int64_t length) const {
     std::size_t k = 0;
