@@ -5,10 +5,12 @@
 
 #include <filesystem>
 
+#include "support/source.hpp"
+
 namespace {
 
 TEST(TestData, FindsAFileThatIsThere) {
-  const std::filesystem::path here(__FILE__);
+  const auto here = ql::test::source_file("tests/house/data.test.cpp");
   EXPECT_EQ(ql::test::data_file(here.parent_path(), here.filename().string(), true), here);
 }
 

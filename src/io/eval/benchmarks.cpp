@@ -154,7 +154,7 @@ void each_row(const io::file_path& path, std::size_t longest, const Use& use) {
   while (in.next(line)) {
     const auto text = trim(line);
     if (text.empty() && !in.too_long()) continue;
-    if (first && text.front() == '[') {
+    if (first && text.starts_with('[')) {
       const json::value all = json::parse(io::read_file(path), path.text);
       std::int64_t n = 0;
       for (const auto& row : all.array()) {
