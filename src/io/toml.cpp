@@ -26,20 +26,53 @@ constexpr int most_levels = 32;
                      std::string(what));
 }
 
-// What TOML forbids and the library tells apart by assertions and unreachable code: control characters, and characters
-// beyond ASCII outside of strings and comments.
+// What TOML forbids and the library tells apart by assertions and unreachable code: control characters, characters
+// beyond ASCII outside of strings and comments, and quotes within a word, after which this function and the library
+// would not agree on what a string is.
 void check_characters(std::string_view text, std::string_view name) {
   if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
   lib::source_position at{1, 1};
   char quote = 0;  // of the string that is open
   bool triple = false, comment = false, escaped = false;
+  bool joined = false;  // behind a '\\' that ends a line of a text, until the text goes on
+  bool value = false;   // behind '=' or in a list, where a dot does not join keys
+  char last = '\n';     // before this one, blanks and comments aside
+  std::string open;     // brackets of lists and inline tables
+  const auto begins = [&] { return std::string_view(value ? "=[,\n" : "[,{.\n").find(last) != std::string_view::npos; };
+  const auto follow = [&](char c) {
+    const bool list = !open.empty() && open.back() == '[';
+    if (c == '=') {
+      if (value) fail(name, at, "a second '='");
+      value = true;
+    } else if (c == '[' || c == '{') {
+      const bool head = c == '[' && !value && open.empty() && (last == '\n' || last == '[');
+      if (!head && !(value && begins())) fail(name, at, "a bracket where no list or table can begin");
+      if (!head) open += c;
+      if (c == '{') value = false;
+    } else if (c == ']' || c == '}') {
+      if (c == ']' ? !list && (value || !open.empty()) : list || open.empty()) fail(name, at, "a bracket too many");
+      if (!open.empty()) open.pop_back();
+      if (!open.empty() || c == '}') value = true;
+    } else if (c == ',') {
+      if (open.empty()) fail(name, at, "a comma outside of lists and tables");
+      value = list;
+    } else if (c == '\n') {
+      if (!open.empty() && !list) fail(name, at, "a line end within {}");
+      value = list;
+    }
+    if (c != ' ' && c != '\t' && c != '\r') last = c;
+  };
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
     const auto code = static_cast<unsigned char>(c);
     if ((code < 0x20 && c != '\n' && c != '\t' && c != '\r') || code == 0x7f) fail(name, at, "a control character");
     if (code >= 0x80 && quote == 0 && !comment)
       fail(name, at, "a character beyond ASCII outside of quotes and comments");
+    const bool blank = c == ' ' || c == '\t' || c == '\r' || c == '\n';
+    if ((joined || escaped) && code >= 0x80) fail(name, at, "a character beyond ASCII behind '\\'");
+    joined = (joined || (escaped && triple)) && blank;
     std::size_t took = 1;
+    if (quote == 0 && (!comment || c == '\n') && c != '"' && c != '\'') follow(c == '#' ? ' ' : c);
     if (comment) {
       comment = c != '\n';
     } else if (escaped) {
@@ -47,6 +80,7 @@ void check_characters(std::string_view text, std::string_view name) {
     } else if (quote == 0) {
       comment = c == '#';
       if (c == '"' || c == '\'') {
+        if (!begins()) fail(name, at, "a quote where no text can begin");
         quote = c;
         triple = text.substr(i, 3) == std::string(3, c);
         if (triple) took = 3;
@@ -54,10 +88,10 @@ void check_characters(std::string_view text, std::string_view name) {
     } else if (c == '\\' && quote == '"') {
       escaped = true;
     } else if (!triple && (c == quote || c == '\n')) {
-      quote = 0;
+      quote = 0, last = c;
     } else if (triple && text.substr(i, 3) == std::string(3, quote)) {
       while (took < 5 && i + took < text.size() && text[i + took] == quote) ++took;  // up to two belong to the string
-      quote = 0;
+      quote = 0, last = c;
     }
     i += took - 1;
     at = c == '\n' ? lib::source_position{at.line + 1, 1}

@@ -89,4 +89,18 @@ TEST(Toml, PrintsWhatReadsBackEqual) {
             "x = 2  # the x\n\n[t]\na = 1  # the a\n\n[[l]]\nk = 3  # the k\n");
 }
 
+TEST(Toml, AQuoteWithinAWordBeginsNoText) {
+  for (const char* wrong : {"a = 1'59*\xc4\x8c", "a = 1.'x\xc4\x8c'", "a = [1, 2.'\xc4\x8c']", "a = 'x'y'\xc4\x8c'",
+                            "a = \"x\" \"\xc4\x8c\"", "a'\xc4\x8c' = 1", "a = {b = 1.'\xc4\x8c'}", "a = 1=\"\xc4\x8c",
+                            "a = 1, '\xc4\x8c'", "a = 1 ['\xc4\x8c']", "a['\xc4\x8c'] = 1", "a = [{ ], '\xc4\x8c'",
+                            "{'\xc4\x8c' = 1}", "a = \"\"\"b\\\n  \xef\xbb\xbb\"\"\"", "a = \"\\\xef\xb3\xbf\""})
+    EXPECT_THROW(parse(wrong), format_error) << wrong;
+  EXPECT_EQ(parse("'a'.\"b\" = ['\xc4\x8c', \"x\",\n 'y'] # 1'2\n['c'.'d']\ne = {f.'g' = 'h', 'i' = \"\"}\n")
+                .tree.find("a")
+                ->find("b")
+                ->array()
+                .size(),
+            3u);
+}
+
 }  // namespace
