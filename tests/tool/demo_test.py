@@ -12,6 +12,8 @@ import sys
 import tempfile
 import time
 
+from support import run_rows, same_run
+
 program = sys.argv[1]
 SMALL = [
     "drill.steps=60", "warm_up.steps=20", "warm_up.more_steps=0", "held_out=2", "documents=6", "rl.score_at_most=6",
@@ -30,22 +32,6 @@ def run(folder, *more, expected=0):
     return r
 
 
-def rows(path):
-    kept = []
-    for line in path.read_text().splitlines():
-        row = json.loads(line)
-        for key in ("time", "seconds", "wall"):
-            row.pop(key, None)
-        kept.append(row)
-    return kept
-
-
-def same(a, b):
-    assert (a / "policy/model.safetensors").read_bytes() == (b / "policy/model.safetensors").read_bytes(), "weights"
-    for name in ("metrics.jsonl", "events.jsonl", "samples.jsonl"):
-        assert rows(a / name) == rows(b / name), name
-
-
 with tempfile.TemporaryDirectory() as root:
     root = pathlib.Path(root)
     whole = root / "whole"
@@ -54,13 +40,13 @@ with tempfile.TemporaryDirectory() as root:
     seconds = time.monotonic() - began
     for name in ("report.html", "summary.json", "metrics.csv", "policy/tokenizer.json", "policy/config.json"):
         assert (whole / name).stat().st_size > 0, name
-    steps = [r for r in rows(whole / "metrics.jsonl") if r["stage"] == "rl"]
+    steps = [r for r in run_rows(whole / "metrics.jsonl") if r["stage"] == "rl"]
     assert len(steps) == 6, len(steps)
     assert all(r["mismatch_compared"] > 0 and r["mismatch_found"] == 0 for r in steps), "log-probs"
 
     two = root / "two"
     run(two, "--threads", "2")
-    same(whole, two)
+    same_run(whole, two)
 
     dying = root / "dying"
     moments = random.Random(5)
@@ -77,7 +63,7 @@ with tempfile.TemporaryDirectory() as root:
             break
     run(dying, "--threads", "1")
     assert deaths > 0
-    same(whole, dying)
+    same_run(whole, dying)
 
     stopped = root / "stopped"
     p = subprocess.Popen(command(stopped, "--threads", "1"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -86,7 +72,7 @@ with tempfile.TemporaryDirectory() as root:
     code = p.wait(timeout=60)
     assert code in (0, 75), code
     run(stopped, "--threads", "1")
-    same(whole, stopped)
+    same_run(whole, stopped)
 
     r = run(whole, "--set", "rl.learning_rate=0.5", expected=2)
     assert "learning_rate" in r.stderr and "0.5" in r.stderr, r.stderr

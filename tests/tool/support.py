@@ -58,3 +58,22 @@ def main():
     global PROGRAM, DATA
     PROGRAM, DATA = sys.argv[1], pathlib.Path(sys.argv[2])
     unittest.main(module="__main__", argv=sys.argv[:1] + sys.argv[3:], verbosity=1)
+
+
+def run_rows(path):
+    """The rows of a run's file, without what may differ between two runs: times."""
+    kept = []
+    for line in path.read_text().splitlines():
+        row = json.loads(line)
+        for key in ("time", "seconds", "wall"):
+            row.pop(key, None)
+        kept.append(row)
+    return kept
+
+
+def same_run(a, b):
+    """Two run directories hold the same policy and the same rows."""
+    assert (a / "policy/model.safetensors").read_bytes() == (b / "policy/model.safetensors").read_bytes(), "weights"
+    for name in ("metrics.jsonl", "events.jsonl", "samples.jsonl"):
+        mine, other = run_rows(a / name), run_rows(b / name)
+        assert mine == other, (name, b.name, [(x, y) for x, y in zip(mine, other) if x != y][:1], len(mine), len(other))

@@ -19,6 +19,8 @@ import threading
 import time
 import tomllib
 
+from support import run_rows, same_run
+
 program = sys.argv[1]
 
 
@@ -151,21 +153,8 @@ def start(root, run, *more, expected=0):
     return r
 
 
-def rows(path):
-    kept = []
-    for line in path.read_text().splitlines():
-        row = json.loads(line)
-        for key in ("time", "seconds", "wall"):
-            row.pop(key, None)
-        kept.append(row)
-    return kept
-
-
 def same(a, b):
-    assert (a / "policy/model.safetensors").read_bytes() == (b / "policy/model.safetensors").read_bytes(), "weights"
-    for name in ("metrics.jsonl", "events.jsonl", "samples.jsonl"):
-        mine, other = rows(a / name), rows(b / name)
-        assert mine == other, (name, b.name, [(x, y) for x, y in zip(mine, other) if x != y][:1], len(mine), len(other))
+    same_run(a, b)
     files = sorted(p.name for p in (a / "validation").iterdir())
     others = sorted(p.name for p in (b / "validation").iterdir())
     assert files == others, (files, others)
@@ -213,7 +202,7 @@ with tempfile.TemporaryDirectory() as folder:
     for name in ("report.html", "summary.json", "metrics.csv", "recipe.toml", "policy/tokenizer.json",
                  "policy/config.json", "warm_up/model.safetensors"):
         assert (whole / name).stat().st_size > 0, name
-    steps = rows(whole / "metrics.jsonl")
+    steps = run_rows(whole / "metrics.jsonl")
     assert [s["stage"] for s in steps].count("rl") == 4, steps
     trained = [s for s in steps if s["stage"] == "rl"]
     assert all(s["mismatch_compared"] > 0 and s["mismatch_found"] == 0 for s in trained), "log-probs"
