@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <span>
 #include <string>
 #include <thread>
 
@@ -42,6 +43,13 @@ inline io::judge_config judge_config_of(const judge_settings& s) {
   c.retry.patience_seconds = s.patience;
   return c;
 }
+
+// Lends a judge to a reward.
+template <class Judge>
+struct lent {
+  Judge* judge;
+  void operator()(std::span<const rl::judge_query> q, std::span<rl::outcome> o) const { (*judge)(q, o); }
+};
 
 // While it lives, an interrupted program stops the judge.
 class stop_on_interrupt {

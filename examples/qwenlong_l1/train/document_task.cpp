@@ -14,12 +14,6 @@ namespace ql::qwenlong {
 
 namespace {
 
-// Lends a judge to a reward.
-template <class Judge>
-struct lent {
-  Judge* judge;
-  void operator()(std::span<const rl::judge_query> q, std::span<rl::outcome> o) const { (*judge)(q, o); }
-};
 struct nobody {
   void operator()(std::span<const rl::judge_query>, std::span<rl::outcome> o) const {
     std::fill(o.begin(), o.end(), rl::outcome{rl::scored{0}});
@@ -123,8 +117,8 @@ void grader::operator()(std::span<const rl::graded_item> items, std::span<rl::ou
     present.extract.first = tail;
     rl::hybrid{rule, judge, present, away}(items, out, parts);
   };
-  if (remote_) return with(lent<io::chat_judge>{&*remote_});
-  if (settings_.judge.url == "equivalence") return with(lent<const rl::equivalence_judge>{&equivalence_});
+  if (remote_) return with(tool::lent<io::chat_judge>{&*remote_});
+  if (settings_.judge.url == "equivalence") return with(tool::lent<const rl::equivalence_judge>{&equivalence_});
   with(nobody{});
 }
 

@@ -121,13 +121,6 @@ class scorer {
   }
 
  private:
-  // Lends a judge to a reward.
-  template <class Judge>
-  struct lent {
-    Judge* judge;
-    void operator()(std::span<const rl::judge_query> q, std::span<rl::outcome> o) const { (*judge)(q, o); }
-  };
-
   template <class Rule, class Present>
   void score(Rule rule, Present present, rl::judge_away away, std::span<const rl::graded_item> items,
              std::span<rl::outcome> out, std::span<rl::hybrid_parts> parts) {
