@@ -21,7 +21,7 @@ import sys
 import time
 
 # What a case is judged by: (pattern, goal ratio or None, goal rate on cpu.md's machine or None, peers that count).
-# Ratios: issue "Foundation"; rates: cpu.md section 6, one thread of a Xeon with AMX. None: reported.
+# Rates: one thread of a Xeon with AMX. None: reported.
 TRAIN = r"torch|transformers|torch_compile"
 INFER = r"torch|transformers|torch_onednn_prepacked"
 GOALS = [

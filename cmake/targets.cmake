@@ -5,7 +5,7 @@ find_package(Threads REQUIRED)
 # Layers (docs/architecture.md): L4 names belong to ql::recipe, the umbrella to ql::ql, the rest to ql::core.
 file(GLOB_RECURSE _ql_headers CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/include/ql/*.hpp")
 set(_ql_recipe_headers ${_ql_headers})
-list(FILTER _ql_recipe_headers INCLUDE REGEX "/include/ql/((recipe|reflect|archive|observer|checkpoint|trainer|policy_update|data_parallel|rollout|group_update|sft|report|rl_run|slot_rules)\\.hpp|eval/.*)$")
+list(FILTER _ql_recipe_headers INCLUDE REGEX "/include/ql/((recipe|reflect|archive|observer|checkpoint|trainer|policy_update|data_parallel|rollout|group_update|replay|sft|report|rl_run|slot_rules)\\.hpp|eval/.*)$")
 set(_ql_umbrella ${_ql_headers})
 list(FILTER _ql_umbrella INCLUDE REGEX "/include/ql/ql\\.hpp$")
 set(_ql_core_headers ${_ql_headers})

@@ -240,6 +240,20 @@ TEST(Reflect, TheResolvedConfigurationReadsBack) {
   EXPECT_NE(printed.find("[last]  # the phase after all\nlength = 7\n"), std::string::npos) << printed;
 }
 
+// An index refers to a list of the file or, where the file has none, to the one that was there before.
+TEST(Reflect, SetsAnEntryOfAListTheFileDoesNotName) {
+  config before;
+  ql::set(before, "phases[1].steps", "40");
+  ASSERT_EQ(before.phases.size(), 2u);
+  const auto empty = ql::io::toml::parse("lanes = 4\n", "r.toml");
+  const auto c = ql::configure<config>(empty, {"phases[0].steps=7"}, before);
+  EXPECT_TRUE(c.problems.empty()) << ql::io::text_of(c.problems);
+  ASSERT_EQ(c.value.phases.size(), 2u);
+  EXPECT_EQ(c.value.phases[0].steps, 7);
+  EXPECT_EQ(c.value.phases[1].steps, 40);
+  EXPECT_EQ(ql::configure<config>(empty, {"phases[3].steps=7"}, before).problems.size(), 1u);
+}
+
 TEST(Reflect, RulesOfThePartsSpeakInKeys) {
   const auto c = ql::configure<ruled_config>(ql::io::toml::parse("[parts.b]\nshare = 2.0\n", "r.toml"));
   ASSERT_EQ(c.problems.size(), 1u);

@@ -4,6 +4,7 @@
 // The QwenLong-L1 recipe (arXiv 2505.17667): every slot, and what a configuration may put into it.
 
 #include <ql/curriculum/curriculum.hpp>
+#include <ql/replay.hpp>
 #include <ql/rl/advantage.hpp>
 #include <ql/rl/aggregation.hpp>
 #include <ql/rl/entropy.hpp>
@@ -48,6 +49,19 @@ inline retention_choice retention_of(const rl_settings& s) {
   return {curriculum::none{}};
 }
 
+// AEPO where the recipe asks for it.
+struct control_choice {
+  bool on = false;
+  rl::aepo rule{};
+  using state = rl::aepo::state;
+  state observe(state s, double entropy) const { return on ? rule.observe(s, entropy) : s; }
+  template <class Loss>
+  auto apply(const Loss& loss, state s, double entropy) const {
+    return rule.apply(loss, s, entropy);
+  }
+  bool learns_from(state s, double advantage) const { return rule.learns_from(s, advantage); }
+};
+
 inline advantage_choice advantage_of(const rl_settings& s) {
   switch (s.advantage) {
     case advantage_kind::dr_grpo: return rl::dr_grpo_advantage{};
@@ -86,13 +100,14 @@ inline auto recipe_of(const rl_settings& s) {
   if (!s.dynamic_sampling) filter = rl::all_groups{};
   shaping_choice shaping = no_shaping{};
   if (s.overlong > 0) shaping = overlong_fraction{.fraction = s.overlong};
-  return recipe(slot::engine = session_engine{},                                                                  //
-                slot::sampler = rl::stochastic{{.temperature = s.temperature, .top_p = s.top_p}},                 //
-                slot::curriculum = std::move(course),                                                             //
-                slot::filter = filter,                                                                            //
-                slot::shaping = shaping,                                                                          //
-                slot::advantage = advantage_of(s),                                                                //
-                slot::loss = loss_of(s),                                                                          //
+  return recipe(slot::engine = replay_engine<float>{},                                             //
+                slot::sampler = rl::stochastic{{.temperature = s.temperature, .top_p = s.top_p}},  //
+                slot::curriculum = std::move(course),                                              //
+                slot::filter = filter,                                                             //
+                slot::shaping = shaping,                                                           //
+                slot::advantage = advantage_of(s),                                                 //
+                slot::loss = loss_of(s),                                                           //
+                slot::control = control_choice{s.aepo_high > 0, {.low = s.aepo_low, .high = s.aepo_high}},
                 slot::aggregation = aggregation_of(s),                                                            //
                 slot::optimizer = rl::adamw{.beta1 = s.beta1, .beta2 = s.beta2, .weight_decay = s.weight_decay},  //
                 slot::schedule = rl::constant_schedule{.rate = s.learning_rate, .warmup = s.warm_up_steps});

@@ -8,6 +8,7 @@
 #include <ql/checkpoint.hpp>
 #include <ql/io/verdict_journal.hpp>
 #include <ql/model/decoder.hpp>
+#include <ql/replay.hpp>
 #include <ql/rl_run.hpp>
 #include <ql/rollout.hpp>
 
@@ -37,6 +38,7 @@ struct rl_stage_request {
   std::uint64_t seed = 1;
   std::vector<token> stop;
   io::verdict_journal* drops = nullptr;  // where groups that are dropped for want of a verdict are kept; may be null
+  const rollout_book<float>* book = nullptr;  // answers to train on instead of sampling them; may be null
 };
 
 // What the request points at must outlive the stage.
@@ -55,7 +57,10 @@ class rl_stage {
 
   std::int64_t steps() const;       // trained or skipped
   std::int64_t phase_step() const;  // in the phase at hand, trained
-  // Groups of the last step that it trained on.
+  // Samples and scores what the next step trains on; state and weights stay. May be called after a run that paused.
+  advance_report draw(const std::function<bool()>& stop);
+  // Groups of the last step; and those that it trained on.
+  std::span<const group<float>> drawn() const;
   std::span<const group<float>> trained() const;
 
  private:

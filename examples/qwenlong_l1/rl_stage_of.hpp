@@ -22,7 +22,9 @@ struct rl_stage<T>::parts {
   explicit parts(const rl_stage_request<T>& r)
       : ctx(r.ctx),
         policy(r.policy),
-        trainer(*r.ctx, *r.policy, *r.task, recipe_of(r.settings), options_of(r.settings, r.seed, r.stop)) {
+        trainer(*r.ctx, *r.policy, *r.task,
+                with(recipe_of(r.settings), slot::engine = replay_engine<float>{.book = r.book}),
+                options_of(r.settings, r.seed, r.stop)) {
     if (r.reference != nullptr) trainer.set_reference(r.reference);
     if (r.drops != nullptr) trainer.keep_drops(*r.drops);
   }
@@ -57,6 +59,17 @@ std::int64_t rl_stage<T>::steps() const {
 template <class T>
 std::int64_t rl_stage<T>::phase_step() const {
   return parts_->trainer.state().phase_step;
+}
+template <class T>
+advance_report rl_stage<T>::draw(const std::function<bool()>& stop) {
+  parts_->trainer.on_sampling([&stop](std::int64_t) {
+    if (stop()) throw interruption();
+  });
+  return parts_->trainer.draw();
+}
+template <class T>
+std::span<const group<float>> rl_stage<T>::drawn() const {
+  return parts_->trainer.drawn();
 }
 template <class T>
 std::span<const group<float>> rl_stage<T>::trained() const {

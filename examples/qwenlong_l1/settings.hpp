@@ -35,7 +35,7 @@ struct rl_settings {
   advantage_kind advantage = advantage_kind::grpo;
   double advantage_eps = 1e-6;
   loss_kind loss = loss_kind::clip;
-  double clip_low = 0.2, clip_high = 0.28, entropy_coefficient = 0;
+  double clip_low = 0.2, clip_high = 0.28, entropy_coefficient = 0, aepo_low = 0, aepo_high = 0;
   aggregation_kind aggregation = aggregation_kind::prompt_mean;
   double learning_rate = 2e-6, beta1 = 0.9, beta2 = 0.999, weight_decay = 0.01, max_norm = 1.0;
   std::int64_t warm_up_steps = 0;
@@ -117,6 +117,8 @@ template <> inline constexpr auto ql::members<ql::qwenlong::rl_settings> = ql::f
     ql::field("clip_low", &ql::qwenlong::rl_settings::clip_low, "width below 1"),
     ql::field("clip_high", &ql::qwenlong::rl_settings::clip_high, "width above 1"),
     ql::field("entropy_coefficient", &ql::qwenlong::rl_settings::entropy_coefficient, "of the entropy bonus"),
+    ql::field("aepo_low", &ql::qwenlong::rl_settings::aepo_low, "batch entropy below which answers with a negative advantage are used again"),
+    ql::field("aepo_high", &ql::qwenlong::rl_settings::aepo_high, "and above which they are left out; 0: always used"),
     ql::field("aggregation", &ql::qwenlong::rl_settings::aggregation, "from tokens to one number"),
     ql::field("learning_rate", &ql::qwenlong::rl_settings::learning_rate, "constant"),
     ql::field("beta1", &ql::qwenlong::rl_settings::beta1, "of AdamW"),

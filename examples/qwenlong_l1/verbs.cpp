@@ -6,6 +6,9 @@ namespace ql::tool {
 
 verb demo_verb();
 verb train_verb();
+verb sft_verb();
+verb rollout_verb();
+verb update_verb();
 verb check_verb();
 verb inspect_verb();
 verb convert_verb();
@@ -25,9 +28,9 @@ verb explain_verb();
 
 std::span<verb (*const)()> verbs() {
   static constexpr verb (*list[])() = {
-      demo_verb,       train_verb,  check_verb,       inspect_verb,  convert_verb,      tokenize_verb,
-      detokenize_verb, render_verb, logprobs_verb,    generate_verb, report_verb,       compare_verb,
-      sample_verb,     score_verb,  judge_audit_verb, eval_verb,     eval_compare_verb, explain_verb,
+      demo_verb,    train_verb,    sft_verb,        rollout_verb,     update_verb,   check_verb,        inspect_verb,
+      convert_verb, tokenize_verb, detokenize_verb, render_verb,      logprobs_verb, generate_verb,     report_verb,
+      compare_verb, sample_verb,   score_verb,      judge_audit_verb, eval_verb,     eval_compare_verb, explain_verb,
   };
   return list;
 }

@@ -46,6 +46,7 @@ struct filter_tag      { static constexpr std::string_view name = "filter"; };  
 struct shaping_tag     { static constexpr std::string_view name = "shaping"; };      // length -> added to the reward
 struct advantage_tag   { static constexpr std::string_view name = "advantage"; };    // rl::advantage_estimator
 struct loss_tag        { static constexpr std::string_view name = "loss"; };         // rl::policy_loss
+struct control_tag     { static constexpr std::string_view name = "control"; };      // rl::loss_control; may be left empty
 struct aggregation_tag { static constexpr std::string_view name = "aggregation"; };  // rl::aggregation
 struct optimizer_tag   { static constexpr std::string_view name = "optimizer"; };    // rl::adamw, ...
 struct schedule_tag    { static constexpr std::string_view name = "schedule"; };     // rl::schedule
@@ -58,6 +59,7 @@ inline constexpr key<filter_tag> filter;
 inline constexpr key<shaping_tag> shaping;
 inline constexpr key<advantage_tag> advantage;
 inline constexpr key<loss_tag> loss;
+inline constexpr key<control_tag> control;
 inline constexpr key<aggregation_tag> aggregation;
 inline constexpr key<optimizer_tag> optimizer;
 inline constexpr key<schedule_tag> schedule;
@@ -101,13 +103,32 @@ class recipe_of {
 
   template <class Tag, class V>
   constexpr auto with(slot::assignment<Tag, V> a) const {
+    if constexpr (fills_with<Tag, V>()) {  // the same type of recipe: nothing is compiled anew
+      auto same = *this;
+      same[slot::key<Tag>{}] = std::move(a.value);
+      return same;
+    } else {
+      return with_another(std::move(a));
+    }
+  }
+
+ private:
+  template <class Tag, class V>
+  static constexpr bool fills_with() {
+    if constexpr (has<Tag>) {
+      return std::is_same_v<component<Tag>, V> && std::is_move_assignable_v<V>;
+    } else {
+      return false;
+    }
+  }
+  template <class Tag, class V>
+  constexpr auto with_another(slot::assignment<Tag, V> a) const {
     auto rest = boost::hana::erase_key(parts_, boost::hana::type_c<Tag>);
     auto parts =
         boost::hana::insert(std::move(rest), boost::hana::make_pair(boost::hana::type_c<Tag>, std::move(a.value)));
     return recipe_of<decltype(parts)>(std::move(parts));
   }
 
- private:
   Map parts_;
 };
 

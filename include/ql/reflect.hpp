@@ -95,7 +95,8 @@ void unknown_keys(problems& out, const std::string& key, const tree& object, con
 std::string key_under(const std::string& key, std::string_view name);
 std::string key_at(const std::string& key, std::size_t index);
 io::problem rule_problem(const std::string& key, const rl::violation& v);
-void apply_set(tree& t, const std::string& text, std::vector<std::string>& keys, problems& out);
+// `defaults`: whose lists an index refers to where the file says nothing of them.
+void apply_set(tree& t, const tree& defaults, const std::string& text, std::vector<std::string>& keys, problems& out);
 void locate(problems& p, const io::toml::document& file, const std::vector<std::string>& set_keys);
 [[noreturn]] void refuse(const problems& p);
 [[noreturn]] void too_large(std::uint64_t value);
@@ -368,7 +369,8 @@ template <class T>
 configured<T> configure(io::toml::document file, const std::vector<std::string>& sets = {}, T defaults = {}) {
   configured<T> c{std::move(defaults), {}};
   std::vector<std::string> set_keys;
-  for (const auto& text : sets) detail::apply_set(file.tree, text, set_keys, c.problems);
+  const auto before = sets.empty() ? detail::tree() : to_tree(c.value);
+  for (const auto& text : sets) detail::apply_set(file.tree, before, text, set_keys, c.problems);
   for (auto& p : from_tree(file.tree, c.value)) c.problems.push_back(std::move(p));
   if (c.problems.empty()) c.problems = rule_problems(c.value);
   detail::locate(c.problems, file, set_keys);

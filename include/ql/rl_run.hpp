@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -24,7 +25,7 @@ class interruption : public error {
   const char* id() const noexcept override { return "QL-E0501"; }
 };
 
-enum class run_end : std::uint8_t { finished, interrupted };
+enum class run_end : std::uint8_t { finished, interrupted, paused };
 
 struct rl_run_options {
   std::int64_t checkpoint_every = 20;  // training steps; phases end with one anyhow
@@ -32,6 +33,9 @@ struct rl_run_options {
   std::int64_t first_step = 0;         // steps of stages before, counted in the same files
   std::int64_t first_phase = 0;        // phases of stages before
   double retry_seconds = 5;            // between two looks for a judge that is away, or for room on the disk
+  // Training steps after which the run pauses with a checkpoint. 0: right before the next training step, with all done
+  // that comes before it (a first validation, scoring). None: it goes on to the end.
+  std::optional<std::int64_t> steps = {};
 };
 
 // What the loop remembers between two calls, besides the trainer's state; it belongs into every checkpoint.
@@ -105,7 +109,8 @@ inline step_finished event_of(const step_metrics& m, bool skipped, std::int64_t 
 }  // namespace detail
 
 // Goes on from the trainer's state to the end of its curriculum. Every phase ends with a validation and a checkpoint.
-// Interrupted, it saves what is complete and returns; the same call with the restored trainer goes on.
+// Interrupted, it saves what is complete and returns; the same call with the restored trainer goes on. So it does after
+// a pause.
 template <class Trainer, class Observe>
 run_end run_rl(Trainer& trainer, Observe& observe, const rl_run_options& o, rl_run_hooks hooks, rl_run_state& state) {
   if (!hooks.stop) hooks.stop = [] { return false; };
@@ -152,9 +157,17 @@ run_end run_rl(Trainer& trainer, Observe& observe, const rl_run_options& o, rl_r
       whole = true;
     }
     double scoring_seconds = 0;
-    std::int64_t scored = 0;
+    std::int64_t scored = 0, trained = 0;
+    bool saved = true;
     for (;;) {
       if (hooks.stop()) throw interruption();
+      if (o.steps && trained >= *o.steps) {
+        const auto next = course.now(trainer.state().curriculum);
+        if (next == curriculum::activity::train || (next == curriculum::activity::score && trained > 0)) {
+          if (!saved) save();
+          return run_end::paused;
+        }
+      }
       detail::stopwatch clock;
       const auto r = trainer.advance();
       if (r.kind == advance_kind::finished) break;
@@ -186,6 +199,7 @@ run_end run_rl(Trainer& trainer, Observe& observe, const rl_run_options& o, rl_r
         continue;
       }
       const bool skipped = r.kind == advance_kind::skipped;
+      ++trained, saved = false;
       observe(detail::event_of(r.metrics, skipped, phase_now(), step_now()));
       if (r.metrics.clamped && r.metrics.phase_step == 1)
         observe(warning{.what = "phase " + r.metrics.phase + " has fewer examples than a generation batch",
@@ -202,7 +216,10 @@ run_end run_rl(Trainer& trainer, Observe& observe, const rl_run_options& o, rl_r
       } else if (o.validate_every > 0 && trainer.state().step % o.validate_every == 0 && !skipped) {
         validate("step");
       }
-      if (r.phase_ended || (o.checkpoint_every > 0 && trainer.state().step % o.checkpoint_every == 0)) save();
+      if (r.phase_ended || (o.checkpoint_every > 0 && trainer.state().step % o.checkpoint_every == 0)) {
+        save();
+        saved = true;
+      }
       whole = true;
     }
   } catch (const interruption&) {

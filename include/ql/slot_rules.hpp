@@ -9,6 +9,7 @@
 #include <ql/rl/advantage.hpp>
 #include <ql/rl/aggregation.hpp>
 #include <ql/rl/filter.hpp>
+#include <ql/rl/loss_control.hpp>
 #include <ql/rl/sampler.hpp>
 #include <ql/rl/schedule.hpp>
 #include <ql/rl/token_term.hpp>
@@ -47,6 +48,29 @@ template <class Recipe, class Tag>
 struct component_of<Recipe, Tag, true> {
   using type = typename Recipe::template component<Tag>;
 };
+
+// What controls the loss; none where the slot is empty, or holds what explain_slots has complained of.
+template <class Recipe, bool = rl::loss_control<typename component_of<Recipe, slot::control_tag>::type>>
+struct control_component {
+  static constexpr bool fits = false;
+  using type = rl::no_control;
+};
+template <class Recipe>
+struct control_component<Recipe, true> {
+  static constexpr bool fits = true;
+  using type = typename Recipe::template component<slot::control_tag>;
+};
+template <class Recipe>
+using loss_control_of = typename control_component<Recipe>::type;
+
+template <class Recipe>
+constexpr loss_control_of<Recipe> loss_control_in(const Recipe& recipe) {
+  if constexpr (control_component<Recipe>::fits) {
+    return recipe[slot::control];
+  } else {
+    return {};
+  }
+}
 
 template <class E>
 constexpr bool explain_environment() {
@@ -151,6 +175,11 @@ constexpr bool explain_slots() {
                   "ql: what fills slot::loss is no rl::policy_loss: it needs `static constexpr ql::rl::input reads` "
                   "and `ql::rl::loss_and_grad<T> operator()(const ql::rl::token_term<T>&) const`");
   }
+  constexpr bool control_fits = !Recipe::template has<control_tag> || control_component<Recipe>::fits;
+  static_assert(control_fits,
+                "ql: what fills slot::control is no rl::loss_control: it needs a comparable `state`, `state "
+                "observe(state, double batch_entropy) const`, `apply(loss, state, double batch_entropy) const` and "
+                "`bool learns_from(state, double advantage) const`; a choice at run time is made inside it");
   if constexpr (aggregation_filled) {
     using mine = typename component_of<Recipe, aggregation_tag>::type;
     constexpr bool aggregation_fits = fitting<mine>::holds([]<class C>() { return rl::aggregation<C>; });

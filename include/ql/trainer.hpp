@@ -8,6 +8,7 @@
 #include <ql/group_update.hpp>
 #include <ql/recipe.hpp>
 #include <ql/rl/advantage.hpp>
+#include <ql/rl/entropy.hpp>
 #include <ql/rl/filter.hpp>
 #include <ql/rl/length.hpp>
 #include <ql/rl/sampler.hpp>
@@ -64,6 +65,7 @@ struct step_metrics {
   double reward = 0, reward_deviation = 0;  // shaped
   double accuracy = 0;                      // share of answers with task score 1
   double entropy = 0;                       // nats a token, as sampled
+  double batch_entropy = 0;                 // of the groups trained on: mean over answers of the mean over their tokens
   double length = 0;
   std::int64_t longest = 0;
   double truncated = 0;  // share of answers
@@ -97,7 +99,7 @@ struct advance_report {
   std::string why;  // waiting: the first reason
 };
 
-template <class A, class CurriculumState>
+template <class A, class CurriculumState, class ControlState>
 struct rl_state {
   std::int64_t step = 0;  // that trained
   std::int64_t phase_step = 0;
@@ -108,6 +110,7 @@ struct rl_state {
   std::string phase;
   std::vector<group<A>> carried;
   CurriculumState curriculum;
+  ControlState control;  // of the loss
   friend bool operator==(const rl_state&, const rl_state&) = default;
 };
 
@@ -158,7 +161,8 @@ class rl_trainer {
   using Context = typename Policy::context_type;
   using curriculum_type = typename Recipe::template component<slot::curriculum_tag>;
   using optimizer_type = typename Recipe::template component<slot::optimizer_tag>;
-  using state_type = rl_state<A, typename curriculum_type::state>;
+  using control_type = detail::loss_control_of<Recipe>;
+  using state_type = rl_state<A, typename curriculum_type::state, typename control_type::state>;
 
   rl_trainer(Context& ctx, Policy& policy, Environment& env, Recipe recipe, rl_options options)
       : ctx_(&ctx), policy_(&policy), env_(&env), recipe_(std::move(recipe)), options_(std::move(options)) {
@@ -208,9 +212,33 @@ class rl_trainer {
       journal.append_drop(step, group, why);
     };
   }
-  // All groups of the last step, as scored; and those it trained on come first in training order.
+  // All groups of the last step, as scored, the dropped ones last; and those it trained on, in training order.
   const std::vector<group<A>>& drawn() const { return drawn_; }
   const std::vector<group<A>>& trained() const { return trained_; }
+
+  // The first half of a training step alone: drawn() holds its groups, their rewards and advantages; weights and state
+  // are as before, so that advance() draws the same. May only be called where a training step is next.
+  advance_report draw() {
+    detail::expects<state_error>(course().now(state_.curriculum) == curriculum::activity::train, "rl_trainer", "draw",
+                                 "a curriculum whose next activity is training", "one that scores or is finished");
+    const auto before = state_;
+    advance_report r;
+    updating_ = false;
+    try {
+      const auto limits = course().limits(state_.curriculum);
+      if (limits.name != state_.phase) enter_phase(limits.name);
+      auto d = draw_groups(limits, r);
+      if (r.kind != advance_kind::waiting) {
+        if (!d.kept.empty()) advantages(d.kept);
+        keep_drawn(std::move(d));
+      }
+    } catch (...) {
+      state_ = before;
+      throw;
+    }
+    state_ = before;
+    return r;
+  }
 
   // One training step, or some scoring between two phases.
   advance_report advance() {
@@ -322,16 +350,63 @@ class rl_trainer {
     state_.carried.clear();
   }
 
+  // A step's groups: all that were scored, and of them those to train on in training order, with their rewards.
+  struct drawn_groups {
+    std::vector<group<A>> all, kept, dropped;
+    std::size_t target = 0;
+    detail::stopwatch clock = {};
+  };
+
   advance_report train_step() {
+    advance_report r;
     const auto limits = course().limits(state_.curriculum);
     if (limits.name != state_.phase) enter_phase(limits.name);
-    const auto target = static_cast<std::size_t>(options_.groups > 0 ? options_.groups : limits.batch);
-    advance_report r;
+    auto d = draw_groups(limits, r);
+    if (r.kind == advance_kind::waiting) return r;
+    auto& m = r.metrics;
+    if (d.kept.empty()) {
+      r.kind = advance_kind::skipped;
+      ++state_.skipped;
+      ++state_.all_skipped;
+      detail::expects<starved_error>(state_.skipped < options_.skips, "rl_trainer", "groups",
+                                     "a group to train on within " + std::to_string(options_.skips) + " steps",
+                                     "none: every group was all right, all wrong or dropped; choose easier or harder "
+                                     "examples, a longer answer, or another filter");
+    } else {
+      state_.skipped = 0;
+      advantages(d.kept);
+      update(d.kept, d.target, m);
+      ++state_.step;
+      ++state_.phase_step;
+    }
+    m.step = state_.step;
+    m.phase_step = state_.phase_step;
+    course().end_step(state_.curriculum, pool(), r.kind == advance_kind::trained);
+    const auto next = course().now(state_.curriculum);
+    r.phase_ended = next != curriculum::activity::train || course().limits(state_.curriculum).name != limits.name;
+    m.seconds_training += d.clock.lap();
+    keep_drawn(std::move(d));
+    return r;
+  }
+
+  void keep_drawn(drawn_groups d) {
+    drawn_ = std::move(d.all);
+    std::move(d.dropped.begin(), d.dropped.end(), std::back_inserter(drawn_));
+    trained_ = std::move(d.kept);
+  }
+
+  template <class Limits>
+  drawn_groups draw_groups(const Limits& limits, advance_report& r) {
+    drawn_groups d;
+    d.target = static_cast<std::size_t>(options_.groups > 0 ? options_.groups : limits.batch);
+    const auto target = d.target;
     r.kind = advance_kind::trained;
     auto& m = r.metrics;
     m.phase = limits.name;
-    detail::stopwatch clock;
-    std::vector<group<A>> all, kept = std::move(state_.carried);
+    auto& clock = d.clock;
+    auto& all = d.all;
+    auto& kept = d.kept;
+    kept = std::move(state_.carried);
     state_.carried.clear();
     for (auto& g : kept) ++g.age;
     m.carried = static_cast<std::int64_t>(kept.size());
@@ -357,9 +432,13 @@ class rl_trainer {
         auto& g = groups[i];
         const std::uint64_t number = drawn++;
         if (!g.scored() || was_dropped(number)) {
-          if (options_.abstained == on_abstention::wait) return waiting(g);
+          if (options_.abstained == on_abstention::wait) {
+            r = waiting(g);
+            return d;
+          }
           drop(number, g);
           ++m.dropped;
+          d.dropped.push_back(std::move(g));
           continue;
         }
         if (chosen.draws[i].retained) {
@@ -393,30 +472,7 @@ class rl_trainer {
                               std::make_move_iterator(kept.end()));
       kept.resize(target);
     }
-    if (kept.empty()) {
-      r.kind = advance_kind::skipped;
-      ++state_.skipped;
-      ++state_.all_skipped;
-      detail::expects<starved_error>(state_.skipped < options_.skips, "rl_trainer", "groups",
-                                     "a group to train on within " + std::to_string(options_.skips) + " steps",
-                                     "none: every group was all right, all wrong or dropped; choose easier or harder "
-                                     "examples, a longer answer, or another filter");
-    } else {
-      state_.skipped = 0;
-      advantages(kept);
-      update(kept, target, m);
-      ++state_.step;
-      ++state_.phase_step;
-    }
-    m.step = state_.step;
-    m.phase_step = state_.phase_step;
-    course().end_step(state_.curriculum, pool(), r.kind == advance_kind::trained);
-    const auto next = course().now(state_.curriculum);
-    r.phase_ended = next != curriculum::activity::train || course().limits(state_.curriculum).name != limits.name;
-    m.seconds_training += clock.lap();
-    drawn_ = std::move(all);
-    trained_ = std::move(kept);
-    return r;
+    return d;
   }
 
   void describe(const std::vector<group<A>>& groups, const rollout_report& said, step_metrics& m) const {
@@ -517,14 +573,21 @@ class rl_trainer {
       if (looks_at_reference() && tokens > 0) m.kl_to_reference = kl / static_cast<double>(tokens);
     }
     updating_ = true;  // from here on the weights change: a step is finished or lost, never taken back
+    const auto control = detail::loss_control_in(recipe_);
+    m.batch_entropy = batch_entropy_of(groups);
+    state_.control = control.observe(state_.control, m.batch_entropy);
     for (std::size_t i = 0; i < trees.size(); ++i) {
       const auto& t = trees[i];
       if (t.loss_tokens == 0) continue;
+      if (std::none_of(t.advantage.begin(), t.advantage.end(),
+                       [&](A a) { return control.learns_from(state_.control, static_cast<double>(a)); }))
+        continue;
       const double rate = visit_choice(recipe_[slot::schedule], [&](const auto& s) { return s(state_.updates); });
       group_update_options o;
       o.max_norm = options_.max_norm, o.micro_batch_tokens = options_.micro_batch_tokens, o.keep = options_.keep;
       o.compare = exact && m.updates == 0 && m.compared == 0 && carried_none(groups);
-      const auto loss = visit_choice(recipe_[slot::loss], [&](const auto& l) {
+      const auto loss = visit_choice(recipe_[slot::loss], [&](const auto& plain) {
+        const auto l = control.apply(plain, state_.control, m.batch_entropy);
         using loss_type = std::remove_cvref_t<decltype(l)>;
         static_assert(exact || rl::has(loss_type::reads, rl::input::rollout),
                       "ql: this policy's log-probs while sampling are not those of its training forward: its loss "
@@ -555,6 +618,16 @@ class rl_trainer {
       const auto n = static_cast<double>(m.updates);
       m.loss /= n, m.gradient_norm /= n, m.clip_fraction /= n, m.kl_to_old /= n;
     }
+  }
+  static double batch_entropy_of(const std::vector<group<A>>& groups) {
+    std::vector<A> entropy;
+    std::vector<std::int64_t> offsets{0};
+    for (const auto& g : groups)
+      for (const auto& a : g.answers) {
+        entropy.insert(entropy.end(), a.entropy.begin(), a.entropy.end());
+        offsets.push_back(static_cast<std::int64_t>(entropy.size()));
+      }
+    return rl::batch_entropy(view<const A, 1>(entropy), view<const std::int64_t, 1>(offsets));
   }
   bool looks_at_reference() const {
     return reference_ != nullptr && options_.kl_every > 0 && state_.step % options_.kl_every == 0;

@@ -48,7 +48,7 @@ io::problem rule_problem(const std::string& key, const rl::violation& v) {
           "expected " + std::string(v.rule) + ", got " + io::json::dump_real(v.value) + "; " + v.fix};
 }
 
-void apply_set(tree& t, const std::string& text, std::vector<std::string>& keys, problems& out) {
+void apply_set(tree& t, const tree& defaults, const std::string& text, std::vector<std::string>& keys, problems& out) {
   const auto equals = text.find('=');
   if (equals == text.npos || equals == 0) {
     out.push_back({"--set " + text, "", "expected key=value, such as --set train.seed=2"});
@@ -56,6 +56,12 @@ void apply_set(tree& t, const std::string& text, std::vector<std::string>& keys,
   }
   const std::string key = text.substr(0, equals);
   try {
+    if (const auto index = key.find('['); index < equals) {
+      const auto list = key.substr(0, index);
+      const auto* known = io::find(defaults, list);
+      if (io::find(t, list) == nullptr && known != nullptr && known->is_array() && !known->array().empty())
+        io::put(t, list, *known);
+    }
     io::put(t, key, io::leaf_of(std::string_view(text).substr(equals + 1)));
     keys.push_back(key);
   } catch (const io::format_error& e) {

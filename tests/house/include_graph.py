@@ -10,7 +10,7 @@ import house
 
 L0 = {"version", "fwd", "config", "error", "scalar", "math", "random", "context", "dispatch"}
 L4 = {"recipe", "reflect", "archive", "observer", "checkpoint", "trainer", "policy_update", "data_parallel", "rollout", "group_update", "sft",
-      "report", "rl_run", "slot_rules"}
+      "replay", "report", "rl_run", "slot_rules"}
 
 # group -> groups it may include besides itself
 MAY_INCLUDE = {

@@ -4,8 +4,10 @@ killed at many moments it ends with the same weights and rows, threads change no
 with its place. `check` counts what `train` would do. Usage: train_test.py PROGRAM DATA"""
 
 import array
+import gzip
 import http.server
 import json
+import os
 import pathlib
 import random
 import re
@@ -176,9 +178,35 @@ with tempfile.TemporaryDirectory() as folder:
     assert said.returncode == 0, said.stderr
     assert "short: " in said.stdout and "questions to train on" in said.stdout, said.stdout
     assert "earlier questions are scored" in said.stdout, said.stdout
-    for name in ("paper_grpo", "paper_dapo", "paper_dapo_global", "released_script"):
+    for name in ("paper_grpo", "paper_dapo", "paper_dapo_global", "released_script", "l15_aepo"):
         r = subprocess.run([program, "check", name], capture_output=True, text=True)
         assert r.returncode == 0 and "not checked" in r.stdout, (r.stdout, r.stderr)
+
+    # the paper's recipe at its true scale: 32B parameters, 60K tokens of prompt, 10K of answer; no weights are needed
+    tokenizer = pathlib.Path(sys.argv[2]) / "tokenizers/qwen3/tokenizer.json.gz"
+    assert tokenizer.exists() or not os.environ.get("CI"), f"test data is missing: {tokenizer}"
+    if tokenizer.exists():
+        big = root / "big"
+        big.mkdir()
+        (big / "tokenizer.json").write_bytes(gzip.decompress(tokenizer.read_bytes()))
+        (big / "config.json").write_text(json.dumps({
+            "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "vocab_size": 152064, "hidden_size": 5120,
+            "intermediate_size": 27648, "num_hidden_layers": 64, "num_attention_heads": 40, "num_key_value_heads": 8,
+            "hidden_act": "silu", "max_position_embeddings": 131072, "rms_norm_eps": 1e-6, "rope_theta": 1000000.0,
+            "tie_word_embeddings": False, "use_sliding_window": False, "torch_dtype": "bfloat16",
+            "eos_token_id": 151643}))
+        make_rows(big / "rows.jsonl", 6, 6, 60_000)
+        make_rows(big / "long.jsonl", 3, 7, 120_000)
+        recipe = big / "recipe.toml"
+        recipe.write_text('preset = "paper_dapo"\nmodel = "."\n[data]\ntrain = ["rows.jsonl", "long.jsonl"]\n'
+                          'warm_up = ["rows.jsonl"]\n[reward]\njudge.url = "http://127.0.0.1:9"\n')
+        r = subprocess.run([program, "check", str(recipe)], capture_output=True, text=True)
+        assert r.returncode == 0, r.stderr
+        assert re.search(r"up to 20K tokens: 6 questions", r.stdout), r.stdout[-2000:]
+        assert re.search(r"up to 60K tokens: 3 questions", r.stdout), r.stdout[-2000:]
+        r = subprocess.run([program, "check", str(recipe), "--set", "rl.phases[1].max_response_tokens=80000"],
+                           capture_output=True, text=True)
+        assert r.returncode == 2 and "131072" in r.stderr, r.stderr
 
     # docs/paper_dapo.md says what the preset is, line by line
     said = subprocess.run([program, "check", "paper_dapo"], capture_output=True, text=True).stdout
@@ -222,6 +250,50 @@ with tempfile.TemporaryDirectory() as folder:
     two = root / "two"
     start(root, two, "--threads", "2", "--set", "rl.micro_batch_tokens=500")
     same(whole, two)
+
+    # in parts: the warm-up, then the answers of a step and its update in turns, each in a process of its own
+    def part(verb, run, *more, expected=0):
+        r = subprocess.run([program, verb, str(root / "recipe.toml"), str(run), *more], capture_output=True, text=True,
+                           timeout=250)
+        assert r.returncode == expected, (verb, r.returncode, r.stderr[-3000:])
+        return r.stderr
+
+    parts = root / "parts"
+    assert "warm_up" in part("sft", parts)
+    assert not (parts / "policy").exists()
+    files = []
+    while True:
+        files.append(str(root / f"rollouts_{len(files)}.jsonl.gz"))
+        said = part("rollout", parts, "--threads", "1", "--out", files[-1])
+        if "finished" in said:
+            break
+        assert "to train on" in said, said
+        part("update", parts, "--threads", "2", "--from", files[-1])
+    assert len(files) == 5, files
+    same(whole, parts)
+    # a step that is over is replayed and compared; the run stays as it is
+    weights = (parts / "policy/model.safetensors").read_bytes()
+    rows = run_rows(parts / "metrics.jsonl")
+    assert "all" in part("update", parts, "--from", files[3]) and not (parts / "replay").exists()
+    with gzip.open(files[3], "rt") as f:
+        answers = [json.loads(line) for line in f]
+    assert all(len(a["ids"]) == len(a["logp"]) == len(a["entropy"]) for g in answers for a in g["answers"])
+    other = next(a for g in answers for a in g["answers"] if a["advantage"] != 0)
+    other["score"] = 1 - other["score"]
+    forged = root / "forged.jsonl"
+    forged.write_text("".join(json.dumps(g) + "\n" for g in answers))
+    assert "that differ" in part("update", parts, "--from", str(forged), expected=1)
+    assert "checkpoints of step" in part("update", parts, "--from", files[0], expected=1)
+    assert (parts / "policy/model.safetensors").read_bytes() == weights and run_rows(parts / "metrics.jsonl") == rows
+    early = root / "early"
+    part("sft", early)
+    assert "which is the run's next" in part("update", early, "--from", files[1], expected=1)
+    kept = root / "kept"
+    start(root, kept, "--keep-rollouts")
+    same(whole, kept)
+    for i, name in enumerate(sorted((kept / "rollouts").iterdir())):
+        with gzip.open(name, "rt") as a, gzip.open(files[i], "rt") as b:
+            assert a.read() == b.read(), name
 
     stopped = root / "stopped"
     p = subprocess.Popen(command(root, stopped, "--threads", "1"), stderr=subprocess.PIPE, text=True)
@@ -304,6 +376,7 @@ with tempfile.TemporaryDirectory() as folder:
     refused("--set", "rl.phases[1].max_response_tokens=600", saying=["rl.phases", "1024"])
     refused("--set", 'data.train=["none.jsonl"]', saying=["none.jsonl"])
     refused("--set", "preset=paper", saying=["preset", "paper_dapo"])
+    refused("--set", "rl.aepo_high=0.1", "--set", "rl.aepo_low=0.1", saying=["rl.aepo_low", "rl.aepo_high (0.1)"])
     assert not (root / "refused").exists(), "nothing is left of what was refused"
     refused("--set", "seed=4", run=whole, saying=["seed", "3", "4"])
     r = start(root, root / "gated", "--set", "gate.prompts=4", expected=1)

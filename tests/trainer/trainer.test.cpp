@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <ql/backend/cpu/kernels.hpp>
 #include <ql/io/verdict_journal.hpp>
+#include <ql/replay.hpp>
 #include <ql/rl/policy_loss.hpp>
 #include <ql/trainer.hpp>
 
@@ -12,6 +13,26 @@ namespace {
 using namespace ql;
 using policy_type = model::decoder<float, cpu::context>;
 
+// Masks answers with a negative advantage in all steps but the first, and keeps what it was told.
+struct masking_control {
+  bool on = false;
+  struct state {
+    std::vector<double> seen;
+    bool masked = false;
+    friend bool operator==(const state&, const state&) = default;
+  };
+  state observe(state s, double batch_entropy) const {
+    s.masked = on && !s.seen.empty();
+    s.seen.push_back(batch_entropy);
+    return s;
+  }
+  template <class Loss>
+  auto apply(const Loss& loss, const state& s, double) const {
+    return rl::negatives_masked<Loss>{loss, s.masked};
+  }
+  bool learns_from(const state& s, double advantage) const { return !s.masked || advantage > 0; }
+};
+
 auto two_phases(std::int64_t batch, std::int64_t steps) {
   curriculum::phased<curriculum::zero_accuracy> course;
   curriculum::phase one;
@@ -21,8 +42,10 @@ auto two_phases(std::int64_t batch, std::int64_t steps) {
   return course;
 }
 
-auto recipe_with(curriculum::phased<curriculum::zero_accuracy> course) {
-  return recipe(slot::engine = session_engine{}, slot::sampler = rl::stochastic{}, slot::curriculum = std::move(course),
+auto recipe_with(curriculum::phased<curriculum::zero_accuracy> course, const rollout_book<float>* book = nullptr,
+                 bool masks = false) {
+  return recipe(slot::engine = replay_engine<float>{.book = book}, slot::control = masking_control{masks},
+                slot::sampler = rl::stochastic{}, slot::curriculum = std::move(course),
                 slot::filter = rl::mixed_accuracy{}, slot::shaping = overlong_fraction{},
                 slot::advantage = rl::grpo_advantage{}, slot::loss = rl::clip_higher,
                 slot::aggregation = rl::token_mean{}, slot::optimizer = rl::adamw{.beta2 = 0.95},
@@ -48,8 +71,10 @@ struct small_run {
   using recipe_type = decltype(recipe_with(two_phases(8, 1)));
   rl_trainer<policy_type, test::lookup_task, recipe_type> trainer;
 
-  explicit small_run(std::int64_t steps = 6, rl_options o = options_for(4), int threads = 1)
-      : ctx({.threads = threads}), trainer(ctx, start(policy, ctx), task, recipe_with(two_phases(8, steps)), o) {}
+  explicit small_run(std::int64_t steps = 6, rl_options o = options_for(4), int threads = 1,
+                     const rollout_book<float>* book = nullptr, bool masks = false)
+      : ctx({.threads = threads}),
+        trainer(ctx, start(policy, ctx), task, recipe_with(two_phases(8, steps), book, masks), o) {}
   static policy_type& start(policy_type& p, cpu::context& ctx) {
     p.initialise(ctx, 5, 0.15);
     return p;
@@ -137,6 +162,85 @@ TEST(Drops, AreKeptAndAppliedAgain) {
   EXPECT_EQ(waits.report.kind, advance_kind::waiting);
   EXPECT_EQ(waits.report.why, "judge: connection refused");
   EXPECT_EQ(idle.drops(), 0u);
+}
+
+// Answers that are drawn apart are those of the next step; kept and handed out again, they give its bits; and no
+// other's.
+TEST(Replay, GivesTheSameBits) {
+  auto o = options_for(4);
+  o.updates_per_batch = 2, o.audit = audit::whole_batch;
+  small_run sampled(2, o);
+  rollout_book<float> book;
+  std::vector<step_metrics> said;
+  while (sampled.trainer.state().step == 0) {
+    ASSERT_LT(said.size(), 20u);
+    const auto before = sampled.trainer.state();
+    const auto weights = weights_of(sampled.policy);
+    ASSERT_EQ(sampled.trainer.draw().kind, advance_kind::trained);
+    const auto groups = sampled.trainer.drawn(), batch = sampled.trainer.trained();
+    EXPECT_EQ(sampled.trainer.state(), before);
+    EXPECT_EQ(weights_of(sampled.policy), weights);
+    said.push_back(sampled.trainer.advance().metrics);
+    EXPECT_EQ(sampled.trainer.drawn(), groups);
+    EXPECT_EQ(sampled.trainer.trained(), batch);
+    for (const auto& g : groups) book.add(g);
+  }
+  ASSERT_GT(said.back().trained, 0);
+  EXPECT_THROW(book.add(sampled.trainer.drawn()[0]), argument_error);
+
+  small_run replayed(2, o, 2, &book);
+  for (const auto& m : said) {
+    const auto again = replayed.trainer.advance().metrics;
+    EXPECT_EQ(again.tokens_sampled, m.tokens_sampled);
+    EXPECT_EQ(again.compared, m.compared);
+    EXPECT_EQ(again.differing, 0);
+  }
+  EXPECT_GT(said.back().compared, 0);
+  EXPECT_EQ(weights_of(replayed.policy), weights_of(sampled.policy));
+  EXPECT_EQ(replayed.trainer.state(), sampled.trainer.state());
+
+  // the book holds no later step
+  try {
+    for (int i = 0; i < 20; ++i) replayed.trainer.advance();
+    ADD_FAILURE() << "the next step is not in the book";
+  } catch (const state_error& e) {
+    EXPECT_NE(std::string(e.what()).find("of another step"), std::string::npos) << e.what();
+  }
+  // another policy has not sampled these answers, and the audit says so
+  small_run other(2, o, 1, &book);
+  other.policy.initialise(other.ctx, 6, 0.15);
+  std::int64_t differing = 0;
+  while (other.trainer.state().step == 0) differing += other.trainer.advance().metrics.differing;
+  EXPECT_GT(differing, 0);
+}
+
+TEST(Control, SeesTheEntropyAndMasksTheLoss) {
+  const auto two_steps = [](bool masks) {
+    small_run run(2, options_for(4), 1, nullptr, masks);
+    std::vector<std::vector<float>> weights;
+    std::vector<double> seen;
+    for (auto r = run.trainer.advance(); r.kind != advance_kind::finished; r = run.trainer.advance()) {
+      if (r.kind != advance_kind::trained) continue;
+      double total = 0;
+      std::int64_t n = 0;
+      for (const auto& g : run.trainer.trained())
+        for (const auto& a : g.answers) {
+          double sum = 0;
+          for (const auto h : a.entropy) sum += static_cast<double>(h);
+          total += sum / static_cast<double>(a.length()), ++n;
+        }
+      seen.push_back(total / static_cast<double>(n));
+      EXPECT_DOUBLE_EQ(r.metrics.batch_entropy, seen.back());
+      EXPECT_EQ(run.trainer.state().control.seen.size(), seen.size());
+      EXPECT_DOUBLE_EQ(run.trainer.state().control.seen.back(), seen.back());
+      weights.push_back(weights_of(run.policy));
+    }
+    return weights;
+  };
+  const auto plain = two_steps(false), masked = two_steps(true);
+  ASSERT_EQ(plain.size(), 2u);
+  EXPECT_EQ(plain[0], masked[0]);
+  EXPECT_NE(plain[1], masked[1]);
 }
 
 }  // namespace

@@ -4,7 +4,6 @@
 #include <ql/data/supervised.hpp>
 #include <ql/io/hash.hpp>
 #include <ql/io/model_config.hpp>
-#include <ql/rl/verify_repo.hpp>
 #include <ql/rl/verify_strict.hpp>
 
 #include <algorithm>
@@ -14,12 +13,6 @@ namespace ql::qwenlong {
 
 namespace {
 
-struct nobody {
-  void operator()(std::span<const rl::judge_query>, std::span<rl::outcome> o) const {
-    std::fill(o.begin(), o.end(), rl::outcome{rl::scored{0}});
-  }
-};
-
 rl::answer_kind kind_of(const data::qa_example& e) {
   switch (data::answer_type_of(e.source)) {
     case data::answer_type::numeric: return rl::answer_kind::numeric;
@@ -27,12 +20,6 @@ rl::answer_kind kind_of(const data::qa_example& e) {
     case data::answer_type::text: break;
   }
   return rl::answer_kind::text;
-}
-
-io::judge_config judge_of(const reward_settings& s, const std::string& journal) {
-  auto c = tool::judge_config_of(s.judge);
-  if (s.judge.journal.empty()) c.journal = journal;
-  return c;
 }
 
 // A number in [0, 1) that belongs to a document; questions on one document share it.
@@ -90,37 +77,6 @@ std::vector<data::tokenized_prompt> tokenize(std::span<const data::qa_example> e
 }
 
 }  // namespace
-
-grader::grader(const reward_settings& s, const std::string& journal) : settings_(s) {
-  ql::detail::expects(s.judge_away == "abstain" || s.judge_away == "rule", "train", "reward.judge_away",
-                      "abstain or rule", s.judge_away);
-  if (!s.judge.url.empty() && s.judge.url != "equivalence") remote_.emplace(judge_of(s, journal));
-}
-
-void grader::stop() {
-  if (remote_) remote_->stop();
-}
-
-void grader::operator()(std::span<const rl::graded_item> items, std::span<rl::outcome> out,
-                        std::span<rl::hybrid_parts> parts) {
-  const auto away = settings_.judge_away == "rule" ? rl::judge_away::rule : rl::judge_away::abstain;
-  const auto with = [&](auto judge) {
-    if (settings_.rules == answer_rules::repo) {
-      rl::hybrid{rl::repo::rule_reward{}, judge, rl::repo::present{}, away}(items, out, parts);
-      return;
-    }
-    using rl::after_phrase, rl::after_think, rl::boxed, rl::or_else, rl::then, rl::whole_response;
-    const after_think tail{.optional = !settings_.thinking};
-    const rl::strict::rule_reward<after_think> rule{tail};
-    using shown = rl::present_answer<>;
-    shown present;
-    present.extract.first = tail;
-    rl::hybrid{rule, judge, present, away}(items, out, parts);
-  };
-  if (remote_) return with(tool::lent<io::chat_judge>{&*remote_});
-  if (settings_.judge.url == "equivalence") return with(tool::lent<const rl::equivalence_judge>{&equivalence_});
-  with(nobody{});
-}
 
 language language_of(const std::string& model, bool chat_template) {
   language l{text::tokenizer::from_directory(model), {}, {}};

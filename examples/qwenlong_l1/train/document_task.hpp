@@ -4,8 +4,6 @@
 // Questions about real documents as an environment.
 
 #include <ql/data/document_qa.hpp>
-#include <ql/io/judge.hpp>
-#include <ql/rl/equivalence_judge.hpp>
 #include <ql/rl/judge.hpp>
 #include <ql/text/chat_template.hpp>
 #include <ql/text/tokenizer.hpp>
@@ -23,24 +21,6 @@
 #include "settings.hpp"
 
 namespace ql::qwenlong {
-
-// max(rule, judge) as a recipe asks for it. One judge serves training, scoring and validation.
-class grader {
- public:
-  grader(const reward_settings& s, const std::string& journal);
-  // outcomes and how they came about, one an item
-  void operator()(std::span<const rl::graded_item> items, std::span<rl::outcome> out,
-                  std::span<rl::hybrid_parts> parts);
-  // Ends what a judge behind a server is busy with; it abstains from then on.
-  void stop();
-  // Of a judge behind a server; null without one.
-  io::verdict_journal* journal() { return remote_ ? &remote_->journal() : nullptr; }
-
- private:
-  reward_settings settings_;
-  rl::equivalence_judge equivalence_;
-  std::optional<io::chat_judge> remote_;
-};
 
 // What a model reads and says: its tokenizer, its chat template where there is one, what ends an answer.
 struct language {

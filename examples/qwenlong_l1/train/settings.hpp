@@ -11,13 +11,12 @@
 #include <string_view>
 #include <vector>
 
-#include "../judge_options.hpp"
+#include "../grader.hpp"
 #include "../settings.hpp"
 
 namespace ql::qwenlong {
 
 enum class compute_type : std::uint8_t { as_stored, float32, bfloat16 };
-enum class answer_rules : std::uint8_t { strict, repo };
 
 struct data_settings {
   std::vector<std::string> train, validation, warm_up;
@@ -34,13 +33,6 @@ struct sft_settings {
   double max_norm = 1;
   std::int64_t checkpoint_every = 20, micro_batch_tokens = 1 << 15;
   model::keep keep = model::keep::inputs;
-};
-
-struct reward_settings {
-  answer_rules rules = answer_rules::strict;
-  bool thinking = true;
-  tool::judge_settings judge;
-  std::string judge_away = "abstain";
 };
 
 struct validation_settings {
@@ -65,9 +57,11 @@ struct train_settings {
   rl_settings rl;
 };
 
-// Settings by name: paper_grpo, paper_dapo, paper_dapo_global, released_script. Throws argument_error for others.
+// Settings by name: paper_grpo, paper_dapo, paper_dapo_global, released_script, l15_aepo. Throws argument_error for
+// others.
 train_settings preset(std::string_view name);
-inline constexpr std::string_view preset_names[] = {"paper_grpo", "paper_dapo", "paper_dapo_global", "released_script"};
+inline constexpr std::string_view preset_names[] = {"paper_grpo", "paper_dapo", "paper_dapo_global", "released_script",
+                                                    "l15_aepo"};
 
 }  // namespace ql::qwenlong
 

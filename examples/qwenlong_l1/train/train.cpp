@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train.hpp"
 
+#include <ql/io/json.hpp>
 #include <ql/io/model_config.hpp>
 #include <ql/io/safetensors.hpp>
 #include <ql/io/toml.hpp>
@@ -53,6 +54,19 @@ train_settings preset(std::string_view name) {
     r.aggregation = aggregation_kind::micro_batch, r.micro_batch_tokens = 80'000;
     return s;
   }
+  if (name == "l15_aepo") {  // QwenLong-L1.5 (arXiv 2512.12967): strictly on-policy, no clip
+    s.sft.epochs = 0;
+    auto last = phase("up to 120K tokens", 60'000, 120'000, 50);
+    r.phases[0].max_response_tokens = 12'000, r.phases[1].max_response_tokens = 20'000;
+    last.max_response_tokens = 50'000;
+    r.phases.push_back(last);
+    for (auto& p : r.phases) p.generation_batch = 0;
+    r.updates_per_batch = 1, r.loss = loss_kind::ratio, r.overlong = 0;
+    r.dynamic_sampling = false, r.refill_rounds = 1;
+    r.advantage = advantage_kind::task_std;
+    r.aepo_low = 0.1, r.aepo_high = 0.3;  // not published; the report's figure spans them
+    return s;
+  }
   std::string known;
   for (auto n : preset_names) known += (known.empty() ? "" : ", ") + std::string(n);
   ql::detail::fail<argument_error>("train", "preset", known, std::string(name));
@@ -69,6 +83,10 @@ train_settings read_recipe(const std::string& path, const std::vector<std::strin
   auto c = configure(std::move(file), set, std::move(defaults));
   if (c.problems.empty() && c.value.rl.phases.empty())
     c.problems.push_back({path, "rl.phases", "expected at least one phase ([[rl.phases]]), got none"});
+  if (const auto& r = c.value.rl; c.problems.empty() && r.aepo_high != 0 && !(r.aepo_low < r.aepo_high))
+    c.problems.push_back({path, "rl.aepo_low",
+                          "expected less than rl.aepo_high (" + io::json::dump_real(r.aepo_high) + "), got " +
+                              io::json::dump_real(r.aepo_low)});
   if (!c.problems.empty()) throw argument_error(io::text_of(c.problems));
   auto& s = c.value;
   const auto folder = fs::absolute(path).parent_path();

@@ -16,9 +16,11 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <thread>
 
+#include "../replayed_task.hpp"
 #include "../rl_stage.hpp"
 #include "document_task.hpp"
 #include "train.hpp"
@@ -38,7 +40,8 @@ template <class T>
 class train_run {
  public:
   train_run(const train_request& request, const train_settings& s, const std::function<bool()>& stop)
-      : settings_(s),
+      : request_(request),
+        settings_(s),
         stop_(stop),
         threads_(request.threads > 0 ? request.threads
                                      : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()))),
@@ -53,26 +56,40 @@ class train_run {
                                  std::min(shape_.max_context, s.sft.max_tokens));
     }
     keep_for_validation(data);
+    if (request.part == train_part::update) {
+      auto rows = read_rollouts(request.rollouts);
+      rollout_step_ = rows.front().step;
+      for (auto& r : rows) book_.add(std::move(r.group));
+    }
     // all that can be refused has been: from here on there is a run
     directory_.emplace(request.directory, to_tree(s),
                        std::vector<std::string>{"model", "data.train", "data.validation", "data.warm_up",
                                                 "checkpoint_every", "validation.every", "reward.judge"});
     store_.emplace(*directory_ / "checkpoints");
-    judge_.emplace(s.reward, *directory_ / "verdicts.jsonl");
+    auto reward = s.reward;
+    if (reward.judge.journal.empty()) reward.judge.journal = *directory_ / "verdicts.jsonl";
+    judge_.emplace(reward);
     train_.emplace(std::move(data.train), std::move(data.train_prompts), words_, *judge_);
     held_out_.emplace(std::move(data.validation), std::move(data.validation_prompts), words_, *judge_);
     // what a killed process was writing
-    std::filesystem::create_directories(*directory_ / "validation");
-    for (const auto& f : std::filesystem::directory_iterator(*directory_ / "validation"))
-      if (f.path().filename().string().find(".tmp-") != std::string::npos) std::filesystem::remove(f.path());
+    for (const auto* name : {"validation", "rollouts"}) {
+      std::filesystem::create_directories(*directory_ / name);
+      for (const auto& f : std::filesystem::directory_iterator(*directory_ / name))
+        if (f.path().filename().string().find(".tmp-") != std::string::npos) std::filesystem::remove(f.path());
+    }
     policy_.emplace(ctx_, shape_);
     found_ = store_->newest();
+    if (request.part == train_part::update && found_ && rollout_step_ <= found_->step()) {
+      after_ = checkpoint_of(rollout_step_);
+      found_ = checkpoint_of(rollout_step_ - 1);
+    }
     if (found_) {
       progress_ = found_->value<train_progress>("state/progress");
       get_weights(*found_, "weights/", ctx_, *policy_);
     } else {
       io::load_weights(ctx_, io::checkpoint::open(settings_.model), *policy_);
     }
+    if (after_) return;  // a replay leaves the run as it is
     tell_.emplace(directory_->path(), progress_.files);
     std::int64_t total = 0;
     for (const auto& p : settings_.rl.phases) total += p.steps;
@@ -87,17 +104,27 @@ class train_run {
   }
 
   bool run() {
+    if (after_) return replay();
     detail::stopwatch whole;
     bool complete = true;
     try {
       if (progress_.stage < 1) warm_up();
-      if (progress_.stage < 3) complete = learn();
+      if (progress_.stage < 3 && request_.part != train_part::sft) complete = learn();
     } catch (const interruption&) {
       complete = false;
     }
-    (*tell_)(run_finished{
-        .reason = complete ? "finished" : "interrupted", .step = tell_->last_step(), .seconds = whole.lap()});
-    if (complete) {
+    const bool done = progress_.stage == 3;
+    if (complete && request_.part == train_part::sft)
+      std::fprintf(stderr, "sft: %s\n",
+                   sft_steps() > 0 ? (*directory_ / "warm_up").c_str() : "the recipe has no warm-up (sft.epochs = 0)");
+    if (done && request_.part != train_part::whole)
+      std::fprintf(stderr, "the run is finished: there is no step after this one\n");
+    (*tell_)(run_finished{.reason = !complete ? "interrupted"
+                                    : done    ? "finished"
+                                              : "paused",
+                          .step = tell_->last_step(),
+                          .seconds = whole.lap()});
+    if (complete && done) {
       write_report(directory_->path());
       std::fprintf(stderr, "report: %s\npolicy: %s (an ordinary Hugging Face folder)\n",
                    (*directory_ / "report.html").c_str(), (*directory_ / "policy").c_str());
@@ -251,44 +278,159 @@ class train_run {
     return a;
   }
 
-  bool learn() {
+  checkpoint_reader checkpoint_of(std::int64_t step) const {
+    std::string held;
+    for (const auto& name : store_->names()) {
+      auto c = store_->open(name);
+      if (c.step() == step) return c;
+      held += (held.empty() ? "" : ", ") + std::to_string(c.step());
+    }
+    ql::detail::fail<state_error>("update", "rollouts of step " + std::to_string(rollout_step_),
+                                  "checkpoints of step " + std::to_string(rollout_step_ - 1) + " and " +
+                                      std::to_string(rollout_step_) + " (checkpoint_every = 1 keeps the last two)",
+                                  "those of " + held);
+  }
+
+  std::optional<policy_of<T>> reference_policy() {
     std::optional<policy_of<T>> reference;
     if (settings_.rl.kl_every > 0 || settings_.rl.scoring == curriculum::score_source::initial) {
       reference.emplace(ctx_, shape_);
       const auto start = sft_steps() > 0 ? *directory_ / "warm_up" : settings_.model;
       io::load_weights(ctx_, io::checkpoint::open(start), *reference);
     }
+    return reference;
+  }
+  rl_stage_request<T> rl_request(std::optional<policy_of<T>>& reference) {
+    if (book_.size() > 0) replayed_.emplace(*train_, book_);
+    return {.ctx = &ctx_,
+            .policy = &*policy_,
+            .reference = reference ? &*reference : nullptr,
+            .task = replayed_ ? static_cast<any_task*>(&*replayed_) : &*train_,
+            .settings = settings_.rl,
+            .seed = settings_.seed,
+            .stop = words_.stop,
+            .drops = judge_->journal(),
+            .book = book_.size() > 0 ? &book_ : nullptr};
+  }
+  std::function<bool()> stopping() {
+    return [this] {
+      if (stop_()) judge_->stop();
+      return stop_();
+    };
+  }
+
+  // The step of the file once more, from the checkpoint before it, held against the checkpoint after it.
+  bool replay() {
+    ql::detail::expects<state_error>(progress_.stage >= 2, "update", "rollouts", "of a step of RL",
+                                     "step " + std::to_string(rollout_step_));
+    auto reference = reference_policy();
+    rl_stage<T> stage(rl_request(reference));
+    stage.restore(*found_);
+    const auto aside = *directory_ / "replay";
+    std::filesystem::remove_all(aside);
+    std::filesystem::create_directories(aside);
+    run_end end;
+    {
+      run_record record(aside, {});
+      rl_run_options o;
+      o.first_phase = 1, o.first_step = progress_.sft_steps, o.checkpoint_every = 0, o.steps = 1;
+      rl_run_hooks hooks;
+      hooks.stop = stopping();
+      hooks.save = [] { return std::string(); };
+      end = stage.run(record, o, hooks, progress_.rl);
+    }
+    std::filesystem::remove_all(aside);
+    if (end == run_end::interrupted) return false;
+    std::int64_t weights = 0;
+    for (const auto& q : policy_->parameters()) {
+      std::vector<float> then(static_cast<std::size_t>(q.size()));
+      after_->array("weights/" + q.name, std::span<float>(then));
+      std::int64_t differ = 0;
+      for (std::size_t i = 0; i < then.size(); ++i)
+        differ += ql::detail::same_bits(then[i], q.master.data()[i]) ? 0 : 1;
+      ql::detail::expects<state_error>(differ == 0, "update", q.name,
+                                       "the bits of " + after_->name() + " after step " + std::to_string(rollout_step_),
+                                       std::to_string(differ) + " of " + std::to_string(then.size()) + " that differ");
+      weights += q.size();
+    }
+    std::fprintf(stderr, "update: step %lld replayed, all %lld weights have the bits of %s\n",
+                 static_cast<long long>(rollout_step_), static_cast<long long>(weights), after_->name().c_str());
+    return true;
+  }
+
+  bool learn() {
+    auto reference = reference_policy();
     if (progress_.stage == 1) gate();
-    rl_stage<T> stage({.ctx = &ctx_,
-                       .policy = &*policy_,
-                       .reference = reference ? &*reference : nullptr,
-                       .task = &*train_,
-                       .settings = settings_.rl,
-                       .seed = settings_.seed,
-                       .stop = words_.stop,
-                       .drops = judge_->journal()});
+    rl_stage<T> stage(rl_request(reference));
     if (found_ && progress_.stage >= 2) stage.restore(*found_);
     found_.reset();
     progress_.stage = 2;
     rl_run_options o;
     o.first_phase = 1, o.first_step = progress_.sft_steps;
     o.checkpoint_every = settings_.checkpoint_every, o.validate_every = settings_.validation.every;
+    if (request_.part == train_part::rollout) o.steps = 0;
+    if (request_.part == train_part::update) {
+      o.steps = 1;
+      const auto next = progress_.sft_steps + stage.steps() + 1;
+      ql::detail::expects<state_error>(rollout_step_ == next, "update", "rollouts",
+                                       "those of step " + std::to_string(next) + ", which is the run's next",
+                                       "those of step " + std::to_string(rollout_step_));
+    }
     rl_run_hooks hooks;
-    hooks.stop = [this] {
-      if (stop_()) judge_->stop();
-      return stop_();
-    };
+    hooks.stop = stopping();
     if (held_out_->examples() > 0)
       hooks.validate = [&](const std::string& moment) { return validate(moment, progress_.sft_steps + stage.steps()); };
-    hooks.log_samples = [&](std::int64_t phase, std::int64_t step) { log_samples(stage, phase, step); };
+    hooks.log_samples = [&](std::int64_t phase, std::int64_t step) {
+      log_samples(stage, phase, step);
+      if (request_.keep_rollouts) {
+        const auto number = std::to_string(step);
+        keep_rollouts(stage, step,
+                      *directory_ / "rollouts" + "/step_" +
+                          std::string(8 - std::min<std::size_t>(8, number.size()), '0') + number + ".jsonl.gz");
+      }
+    };
     hooks.save = [&] {
       return save(progress_.sft_steps + stage.steps(), [&](checkpoint_writer& w) { stage.save(w); });
     };
     hooks.best = [&](const std::string& name) { store_->set_best(name); };
-    if (stage.run(*tell_, o, hooks, progress_.rl) == run_end::interrupted) return false;
+    const auto end = stage.run(*tell_, o, hooks, progress_.rl);
+    if (end == run_end::interrupted) return false;
+    if (end == run_end::paused) {
+      if (request_.part == train_part::rollout) draw_rollouts(stage, hooks.stop);
+      return true;
+    }
     export_policy("policy", false);
     progress_.stage = 3;
     return true;
+  }
+
+  void draw_rollouts(rl_stage<T>& stage, const std::function<bool()>& stop) {
+    const auto step = progress_.sft_steps + stage.steps() + 1;
+    while (stage.draw(stop).kind == advance_kind::waiting) {
+      std::fprintf(stderr, "rollout: waiting for the judge\n");
+      ql::detail::wait(5, stop);
+    }
+    keep_rollouts(stage, step, request_.rollouts);
+    std::fprintf(stderr, "rollout: %zu groups for step %lld, %zu of them to train on: %s\n", stage.drawn().size(),
+                 static_cast<long long>(step), stage.trained().size(), request_.rollouts.c_str());
+  }
+
+  // All groups of a step, those it trained on with their advantages.
+  void keep_rollouts(const rl_stage<T>& stage, std::int64_t step, const std::string& path) const {
+    std::map<std::pair<std::int64_t, std::uint32_t>, const group<float>*> trained;
+    for (const auto& g : stage.trained()) trained[{g.example, g.visit}] = &g;
+    std::vector<rollout_row> rows;
+    for (const auto& g : stage.drawn()) {
+      const auto at = trained.find({g.example, g.visit});
+      const auto& e = train_->example(g.example);
+      auto& r = rows.emplace_back(rollout_row{.step = step,
+                                              .id = e.id,
+                                              .question = e.question,
+                                              .prompt_tokens = train_->length(g.example),
+                                              .group = at != trained.end() ? *at->second : g});
+      for (const auto& a : g.answers) r.responses.push_back(train_->text(a.tokens, a.finish));
+    }
+    write_rollouts(path, rows);
   }
 
   // Greedy answers to what is held out: RUN/validation/MOMENT_STEP.jsonl has every one of them. What has changed since
@@ -419,6 +561,7 @@ class train_run {
     fs::rename(aside, folder);
   }
 
+  train_request request_;
   train_settings settings_;
   const std::function<bool()>& stop_;
   int threads_;
@@ -432,7 +575,10 @@ class train_run {
   std::optional<document_task> train_, held_out_;
   std::optional<policy_of<T>> policy_;
   train_progress progress_;
-  std::optional<checkpoint_reader> found_;
+  std::optional<checkpoint_reader> found_, after_;
+  rollout_book<float> book_;  // of an update
+  std::int64_t rollout_step_ = 0;
+  std::optional<replayed_task> replayed_;
   std::optional<run_record> tell_;
 };
 

@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <ql/rl/equivalence_judge.hpp>
-#include <ql/rl/judge.hpp>
-#include <ql/rl/verify_repo.hpp>
-#include <ql/rl/verify_strict.hpp>
-
 #include <cstdio>
 #include <deque>
 #include <map>
 #include <optional>
 
-#include "judge_options.hpp"
+#include "grader.hpp"
 #include "records.hpp"
 
 namespace ql::tool {
@@ -53,7 +48,7 @@ rl::answer_kind kind_of(const record& r) {
   throw io::format_error("\"kind\": expected text, numeric or choice, got \"" + v->string().substr(0, 40) + "\"");
 }
 
-void fill(row& x, bool whole) {
+void fill(row& x) {
   const record& r = x.r;
   const auto* question = r.find("question");
   x.question = question == nullptr || question->is_null() ? "" : question->string();
@@ -62,7 +57,6 @@ void fill(row& x, bool whole) {
     throw io::format_error("expected either \"prediction\" or \"response\"");
   // a prediction is what stands behind the reasoning
   x.response = response != nullptr ? response->string() : "</think>" + prediction->string();
-  if (whole && x.response.find("</think>") == std::string::npos) x.response.insert(0, "</think>");
   const auto& gold = r.at("gold");
   if (gold.is_array()) {
     for (const auto& g : gold.array()) x.gold.push_back(g.string());
@@ -79,15 +73,20 @@ io::json::value number_of(const rl::outcome& o) {
   return s != nullptr ? io::json::value(s->value) : io::json::value(nullptr);
 }
 
+qwenlong::reward_settings reward_of(const settings& s) {
+  const bool repo = s.mode == "repo";
+  return {.rules = repo ? qwenlong::answer_rules::repo : qwenlong::answer_rules::strict,
+          .thinking = !s.whole,
+          .judge = s.judge,
+          .judge_away = repo ? "rule" : "abstain"};
+}
+
 class scorer {
  public:
-  explicit scorer(const settings& s) : out_(s.out), repo_(s.mode == "repo"), local_(s.judge.url == "equivalence") {
-    if (!s.judge.url.empty() && !local_) {
-      remote_.emplace(judge_config_of(s.judge));
-      watch_.emplace(*remote_);
-    }
-    if (remote_ || local_) return;
-    ql::detail::expects(s.judge.journal.empty(), "score", "--journal", "a --judge", "none");
+  explicit scorer(const settings& s) : out_(s.out), grade_(reward_of(s)) {
+    ql::detail::expects(s.judge.journal.empty() || grade_.remote() != nullptr || !s.judge.url.empty(), "score",
+                        "--journal", "a --judge", "none");
+    if (grade_.remote() != nullptr) watch_.emplace(*grade_.remote());
   }
 
   void add(row x) {
@@ -103,11 +102,7 @@ class scorer {
     for (const auto& x : rows_) items.push_back(x.item);
     std::vector<rl::outcome> out(items.size());
     std::vector<rl::hybrid_parts> parts(items.size());
-    if (repo_) {
-      score(rl::repo::rule_reward{}, rl::repo::present{}, rl::judge_away::rule, items, out, parts);
-    } else {
-      score(rl::strict::rule_reward<>{}, rl::present_answer<>{}, rl::judge_away::abstain, items, out, parts);
-    }
+    grade_(items, out, parts);
     for (std::size_t i = 0; i < rows_.size(); ++i) write(rows_[i].r, out[i], parts[i]);
     rows_.clear();
     bytes_ = 0;
@@ -121,18 +116,6 @@ class scorer {
   }
 
  private:
-  template <class Rule, class Present>
-  void score(Rule rule, Present present, rl::judge_away away, std::span<const rl::graded_item> items,
-             std::span<rl::outcome> out, std::span<rl::hybrid_parts> parts) {
-    if (remote_) {
-      rl::hybrid{rule, lent<io::chat_judge>{&*remote_}, present, away}(items, out, parts);
-    } else if (local_) {
-      rl::hybrid{rule, lent<const rl::equivalence_judge>{&equivalence_}, present, away}(items, out, parts);
-    } else {
-      for (std::size_t i = 0; i < items.size(); ++i) parts[i].rule = out[i] = rule(items[i]);
-    }
-  }
-
   void write(record& r, const rl::outcome& o, const rl::hybrid_parts& p) {
     std::string why = "rule";
     if (const auto* a = std::get_if<rl::abstained>(&o)) {
@@ -160,9 +143,7 @@ class scorer {
   }
 
   io::text_writer out_;
-  bool repo_, local_;
-  rl::equivalence_judge equivalence_;
-  std::optional<io::chat_judge> remote_;
+  qwenlong::grader grade_;
   std::optional<stop_on_interrupt> watch_;
   std::deque<row> rows_;
   std::size_t bytes_ = 0, scored_ = 0, abstained_ = 0;
@@ -175,7 +156,7 @@ int run(const settings& s) {
   for_each_record(s.in, [&](record& r) {
     row x;
     x.r = std::move(r);
-    fill(x, s.whole && s.mode == "strict");
+    fill(x);
     to.add(std::move(x));
   });
   to.flush();

@@ -6,6 +6,7 @@
 
 #include <ql/error.hpp>
 #include <ql/math.hpp>
+#include <ql/rl/loss_control.hpp>
 #include <ql/rl/token_term.hpp>
 #include <ql/tensor/view.hpp>
 
@@ -73,7 +74,13 @@ struct adaptive_entropy {
     return {math::clamp(moved, lowest, highest)};
   }
   constexpr double applied(state s, double entropy) const { return entropy <= target ? s.coefficient : 0.0; }
+  template <class Loss>
+  constexpr entropy_bonus<Loss> apply(const Loss& loss, state s, double entropy) const {
+    return {loss, applied(s, entropy)};
+  }
+  constexpr bool learns_from(state, double) const { return true; }
 };
+static_assert(loss_control<adaptive_entropy>);
 
 // No gradient from a token with A < 0 and entropy above the threshold: L1.5's negative-gradient clipping, token mode
 // (arXiv 2512.12967 eq. 8-9). Such tokens stay in the denominator.
@@ -203,7 +210,13 @@ struct aepo {
     if (batch_entropy < low) return {false};
     return s;
   }
+  template <class Loss>
+  constexpr negatives_masked<Loss> apply(const Loss& loss, state s, double) const {
+    return {loss, s.masked};
+  }
+  constexpr bool learns_from(state s, double advantage) const { return !s.masked || advantage > 0; }
 };
+static_assert(loss_control<aepo>);
 
 // The rule of the released snippet instead: a sample is kept iff the entropy is outside (low, high), or its advantage
 // and its total reward are both above 0. No state. (The snippet also cuts the kept set to a multiple of the number of

@@ -52,7 +52,12 @@ struct bf16_dot {
     pack_rows_of(src, rows, k, static_cast<float*>(dst));
   }
 
-  static QL_INLINE __m512bh bits(__m512i x) { return reinterpret_cast<__m512bh>(x); }
+  static QL_INLINE __m512bh bits(__m512i x) {
+#if defined(__clang__) && __clang_major__ < 17
+    asm("" : "+v"(x));  // on the bare cast the optimiser of clang 16 recurses until it dies
+#endif
+    return reinterpret_cast<__m512bh>(x);
+  }
   template <int R>
   static void chains(const float* a, const bf16* w, std::int64_t ws, std::int64_t kp, float* total) {
     __m512 acc[R][2];
