@@ -34,7 +34,7 @@ MAY_INCLUDE["ql.hpp"] = BELOW_L3 | {"backend/cpu", "L4", "core.hpp"}
 
 # groups that may include other libraries, by the beginning of the include
 OTHERS = {
-    "backend/cpu": ("Eigen/", "unsupported/Eigen/", "immintrin.h"),
+    "backend/cpu": ("Eigen/", "unsupported/Eigen/", "immintrin.h", "sys/mman.h"),
     "backend/cuda": ("cuda", "sys/mman.h", "cub/", "thrust/", "cooperative_groups", "mma.h", "nccl.h", "cublas"),
     "comm": ("mpi.h", "nccl.h", "cuda_runtime"),
     "L4": ("boost/hana", "fmt/"),
