@@ -5,6 +5,9 @@
 #include "cpu/support.hpp"
 
 #if defined(__x86_64__)
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // false in GCC's own intrinsics, PR 105593
+#endif
 #include <immintrin.h>
 
 #include <algorithm>
