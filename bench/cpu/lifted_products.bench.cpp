@@ -16,18 +16,11 @@
 namespace {
 
 using namespace ql;
+using bench::values, bench::weight;
 
 #define QL_AVX512 __attribute__((target("avx512f,avx512bw")))
 
 bool can_run() { return __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0; }
-
-template <class T>
-std::vector<T> values(std::int64_t n) {
-  std::vector<T> x(static_cast<std::size_t>(n));
-  for (std::size_t i = 0; i < x.size(); ++i)
-    x[i] = T(static_cast<float>(static_cast<int>(i * 40503u % 1001) - 500) / 500);
-  return x;
-}
 
 // y[r][n] = sum over k of x[r][k] w[n][k], R rows at a time. Each of the sums is kept in `chains` vectors.
 template <int R, int Chains>
@@ -102,16 +95,13 @@ void halves(benchmark::State& state, std::int64_t m, std::int64_t n, std::int64_
   using A = accumulate_t<T>;
   cpu::context ctx({.threads = bench::threads()});
   const auto half = k / 2;
-  const auto master = values<A>(n * half);
-  std::vector<T> packed(static_cast<std::size_t>(cpu::packed_size<T>(n, half)));
-  matrix<T> w{n, half, master.data(), packed.data()};
-  pack(ctx, w, packed.data());
+  const weight<T> w(ctx, n, half);
   const auto x = values<T>(m * k);
   std::vector<A> y(static_cast<std::size_t>(m * n));
   const view<A, 2> out(y.data(), {m, n});
   for (auto _ : state) {
-    linear_sum(ctx, view<const T, 2>(x.data(), {m, half}, {k, 1}), w, static_cast<const A*>(nullptr), out);
-    linear_add(ctx, view<const T, 2>(x.data() + half, {m, half}, {k, 1}), w, out);
+    linear_sum(ctx, view<const T, 2>(x.data(), {m, half}, {k, 1}), w.m, static_cast<const A*>(nullptr), out);
+    linear_add(ctx, view<const T, 2>(x.data() + half, {m, half}, {k, 1}), w.m, out);
     benchmark::ClobberMemory();
   }
   bench::rate(state, "gflops", 2e-9 * static_cast<double>(m * n * k));

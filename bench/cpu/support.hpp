@@ -62,6 +62,29 @@ void fill(cpu::context& ctx, policy<T>& p) {
   p.publish(ctx);
 }
 
+template <class T>
+struct weight {  // a matrix, packed
+  using A = accumulate_t<T>;
+  std::vector<A> master;
+  std::vector<T> packed;
+  matrix<T> m;
+  weight(cpu::context& ctx, std::int64_t n, std::int64_t k)
+      : master(static_cast<std::size_t>(n * k)), packed(static_cast<std::size_t>(cpu::packed_size<T>(n, k))) {
+    for (std::size_t i = 0; i < master.size(); ++i)
+      master[i] = static_cast<A>(static_cast<int>(i * 2654435761u % 2001) - 1000) / 1000;
+    m = {n, k, master.data(), packed.data()};
+    pack(ctx, m, packed.data());
+  }
+};
+
+template <class T>
+std::vector<T> values(std::int64_t n) {
+  std::vector<T> x(static_cast<std::size_t>(n));
+  for (std::size_t i = 0; i < x.size(); ++i)
+    x[i] = T(static_cast<float>(static_cast<int>(i * 40503u % 1001) - 500) / 500);
+  return x;
+}
+
 // Forward, backward and AdamW over a tree, again and again.
 template <class T>
 class trainer {
