@@ -178,6 +178,8 @@ with tempfile.TemporaryDirectory() as folder:
     assert said.returncode == 0, said.stderr
     assert "short: " in said.stdout and "questions to train on" in said.stdout, said.stdout
     assert "earlier questions are scored" in said.stdout, said.stdout
+    assert re.search(r"disk: at most [0-9.]+ GB in the run's folder", said.stdout), said.stdout
+    assert "judge: local" in said.stdout, said.stdout
     for name in ("paper_grpo", "paper_dapo", "paper_dapo_global", "released_script", "l15_aepo"):
         r = subprocess.run([program, "check", name], capture_output=True, text=True)
         assert r.returncode == 0 and "not checked" in r.stdout, (r.stdout, r.stderr)
@@ -204,6 +206,7 @@ with tempfile.TemporaryDirectory() as folder:
         assert r.returncode == 0, r.stderr
         assert re.search(r"up to 20K tokens: 6 questions", r.stdout), r.stdout[-2000:]
         assert re.search(r"up to 60K tokens: 3 questions", r.stdout), r.stdout[-2000:]
+        assert "not checked: the disk" in r.stdout and "does not answer now" in r.stdout, r.stdout[-2000:]
         r = subprocess.run([program, "check", str(recipe), "--set", "rl.phases[1].max_response_tokens=80000"],
                            capture_output=True, text=True)
         assert r.returncode == 2 and "131072" in r.stderr, r.stderr

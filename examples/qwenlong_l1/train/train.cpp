@@ -8,6 +8,7 @@
 #include <ql/model/config.hpp>
 
 #include <algorithm>
+#include <cstdio>
 #include <filesystem>
 
 #include "document_task.hpp"
@@ -108,7 +109,53 @@ bool run_train(const train_request& request, const std::function<bool()>& stop) 
   return half ? train_with<bf16>(request, s, stop) : train_with<float>(request, s, stop);
 }
 
-std::string check_recipe(const train_settings& s) {
+namespace {
+
+std::string gigabytes(double bytes) {
+  char b[32];
+  std::snprintf(b, sizeof b, bytes < 1e8 ? "%.3f GB" : "%.1f GB", bytes * 1e-9);
+  return b;
+}
+
+// Two checkpoints, the best one and one being written, and the model as it was warmed up and as it ends.
+std::string check_disk(const train_settings& s, std::string directory) {
+  namespace fs = std::filesystem;
+  double elements = 0, bytes = 0;
+  for (const auto* t : io::checkpoint::open(s.model).tensors()) {
+    double n = 1;
+    for (const auto d : t->shape) n *= static_cast<double>(d);
+    elements += n, bytes += static_cast<double>(t->bytes.size());
+  }
+  const double wanted = 4 * 12 * elements + (s.sft.epochs > 0 ? 4 * elements : 0) + bytes;
+  fs::path at = fs::absolute(directory.empty() ? "." : directory);
+  while (!fs::exists(at) && at.has_relative_path()) at = at.parent_path();
+  const auto room = static_cast<double>(fs::space(at).available);
+  const auto said = "disk: at most " + gigabytes(wanted) + " in the run's folder, four checkpoints of " +
+                    gigabytes(12 * elements) + " among them; " + gigabytes(room) + " are free in " + at.string();
+  ql::detail::expects(directory.empty() || room >= wanted, "check", "directory",
+                      gigabytes(wanted) + " of room for checkpoints and the model", gigabytes(room) + " free");
+  return said;
+}
+
+// One question, put with little patience.
+std::string check_judge(const reward_settings& s) {
+  if (s.judge.url.empty()) return "judge: none, the rules alone";
+  if (s.judge.url == "equivalence") return "judge: local, a table of equivalences";
+  auto c = tool::judge_config_of(s.judge);
+  c.journal = {};
+  c.retry.patience_seconds = std::min(s.judge.patience, 1.5), c.retry.first_seconds = 0.2;
+  io::chat_judge judge(c);
+  const std::string_view gold[] = {"Paris"};
+  const rl::judge_query q{"What is the capital of France?", "It is the city of Paris.", gold};
+  rl::outcome o = rl::abstained{"no outcome"};
+  judge(std::span(&q, 1), std::span(&o, 1));
+  const auto* away = std::get_if<rl::abstained>(&o);
+  return "judge: " + s.judge.url + (away != nullptr ? " does not answer now: " + away->why : " answers");
+}
+
+}  // namespace
+
+std::string check_recipe(const train_settings& s, const std::string& directory) {
   std::string out = to_toml(s);
   const auto say = [&](const std::string& line) { out += "# " + line + "\n"; };
   const auto& r = s.rl;
@@ -157,6 +204,12 @@ std::string check_recipe(const train_settings& s) {
     earlier += n, earlier_tokens += tokens;
   }
   if (!d.warm_up_prompts.empty()) say(std::to_string(d.warm_up_prompts.size()) + " examples for warm-up");
+  try {
+    say(check_disk(s, directory));
+  } catch (const io::file_error& e) {
+    say(std::string("not checked: the disk, for the weights are not there: ") + e.what());
+  }
+  say(check_judge(s.reward));
   return out;
 }
 

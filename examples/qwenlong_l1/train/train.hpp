@@ -40,8 +40,10 @@ train_settings read_recipe(const std::string& path, const std::vector<std::strin
 // it is replayed and compared with what the run made of it. Throws ql::error; state_error where a replay differs.
 bool run_train(const train_request& request, const std::function<bool()>& stop);
 
-// What a recipe asks for, without training: the resolved settings, questions of each phase, tokens of its parts.
-std::string check_recipe(const train_settings& s);
+// What a recipe asks for, without training: the resolved settings, questions of each phase, tokens of its parts, room
+// on the disk of `directory` (the run's; it need not exist; empty: the one at hand), whether its judge answers. Throws
+// ql::error for what cannot work.
+std::string check_recipe(const train_settings& s, const std::string& directory);
 
 // One of the two behind run_train(): train_float.cpp, train_bf16.cpp.
 template <class T>

@@ -72,14 +72,18 @@ void declare_update(options& o, settings& s) {
 int run_update(const settings& s) { return run_part(s, train_part::update); }
 
 struct check_settings {
-  std::string recipe;
+  std::string recipe, directory;
   std::vector<std::string> set;
 };
 
 void declare_check(options& o, check_settings& s) {
   o.required("recipe", s.recipe, "TOML file, or the name of a preset")
+      .optional("directory", s.directory, "of the run to come: has its disk room?")
       .optional("--set", s.set, "key=value over the recipe, any number of them");
-  o.footer("Prints every setting with its value, then what the data and the steps amount to. Nothing is trained.");
+  o.footer(
+      "Prints every setting with its value, then what the data and the steps amount to, whether the disk has room and "
+      "the\n"
+      "judge answers. Nothing is trained.");
 }
 
 int run_check(const check_settings& s) {
@@ -91,10 +95,10 @@ int run_check(const check_settings& s) {
         ql::detail::expects(at != std::string::npos && at > 0, "check", "--set", "key=value", change);
         set(p, change.substr(0, at), change.substr(at + 1));
       }
-      std::fputs(qwenlong::check_recipe(p).c_str(), stdout);
+      std::fputs(qwenlong::check_recipe(p, s.directory).c_str(), stdout);
       return 0;
     }
-  std::fputs(qwenlong::check_recipe(qwenlong::read_recipe(s.recipe, s.set)).c_str(), stdout);
+  std::fputs(qwenlong::check_recipe(qwenlong::read_recipe(s.recipe, s.set), s.directory).c_str(), stdout);
   return 0;
 }
 

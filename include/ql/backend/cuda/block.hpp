@@ -93,7 +93,7 @@ class emulated_block {
   class shared {
    public:
     shared(emulated_block& b, std::int64_t n) : block_(&b), value_(static_cast<std::size_t>(n)) {
-      std::memset(static_cast<void*>(value_.data()), 0xff, value_.size() * sizeof(E));
+      if (n > 0) std::memset(static_cast<void*>(value_.data()), 0xff, value_.size() * sizeof(E));
       if (b.how_.check_races) touched_.resize(value_.size());
     }
     E get(std::int64_t i) const {
