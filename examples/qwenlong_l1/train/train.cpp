@@ -121,7 +121,8 @@ std::string gigabytes(double bytes) {
 std::string check_disk(const train_settings& s, std::string directory) {
   namespace fs = std::filesystem;
   double elements = 0, bytes = 0;
-  for (const auto* t : io::checkpoint::open(s.model).tensors()) {
+  const auto weights = io::checkpoint::open(s.model);
+  for (const auto* t : weights.tensors()) {
     double n = 1;
     for (const auto d : t->shape) n *= static_cast<double>(d);
     elements += n, bytes += static_cast<double>(t->bytes.size());
