@@ -10,26 +10,27 @@ import house
 
 L0 = {"version", "fwd", "config", "error", "scalar", "math", "random", "context", "dispatch"}
 L4 = {"recipe", "reflect", "archive", "observer", "checkpoint", "trainer", "policy_update", "data_parallel", "rollout", "group_update", "sft",
-      "replay", "report", "rl_run", "slot_rules"}
+      "replay", "report", "rl_run", "ranks", "memory_plan", "slot_rules"}
 
 # group -> groups it may include besides itself
 MAY_INCLUDE = {
     "L0": set(),
     "tensor": {"L0"},
     "rl": {"L0", "tensor"},
-    "model": {"L0", "tensor"},
+    "model": {"L0", "tensor", "comm"},
     "curriculum": {"L0"},
     "comm": {"L0", "tensor"},
     "io": {"L0", "tensor", "rl"},
     "text": {"L0", "io"},
     "data": {"L0", "tensor", "io", "text"},
     "backend/cpu": {"L0", "tensor", "rl", "model", "comm"},
+    "backend/plan": {"L0", "tensor", "backend/cpu"},
     "backend/cuda": {"L0", "tensor", "rl", "model", "comm"},
 }
 BELOW_L3 = {group for group in MAY_INCLUDE if not group.startswith("backend/")}
 MAY_INCLUDE["testing"] = set(BELOW_L3)
 MAY_INCLUDE["core.hpp"] = set(BELOW_L3)
-MAY_INCLUDE["L4"] = BELOW_L3 | {"backend/cpu"}
+MAY_INCLUDE["L4"] = BELOW_L3 | {"backend/cpu", "backend/plan"}
 MAY_INCLUDE["ql.hpp"] = BELOW_L3 | {"backend/cpu", "L4", "core.hpp"}
 
 # groups that may include other libraries, by the beginning of the include

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <ql/comm/any.hpp>
 #include <ql/model/config.hpp>
 #include <ql/model/key_pages.hpp>
 #include <ql/model/parameter.hpp>
@@ -13,6 +14,7 @@
 #include <ql/tensor/transfer.hpp>
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -220,8 +222,31 @@ class decoder {
     lane_ = -1;
     first_lane_ = true;
   }
-  // Folds the last lane. Gradients are complete afterwards.
-  void finish_gradients(Context& ctx) { enter_lane(ctx, -1); }
+  // Folds the last lane, and what ranks that split rows have gathered, in their order. Gradients are complete
+  // afterwards.
+  void finish_gradients(Context& ctx) {
+    enter_lane(ctx, -1);
+    if (!splits_rows()) return;
+    std::vector<A> away;  // where the host cannot read gradients
+    for (auto& p : parameters_) {
+      if (!p.trainable) continue;
+      if constexpr (!on_host<Context>) {
+        away.resize(static_cast<std::size_t>(p.size()));
+        copy_out(ctx, static_cast<const A*>(p.gradient.data()), p.size(), away.data());
+      }
+      A* g = on_host<Context> ? p.gradient.data() : away.data();
+      comm::all_reduce_sum<comm::any, A>(*ranks_, std::span(g, static_cast<std::size_t>(p.size())));
+      if constexpr (!on_host<Context>) copy_in(ctx, static_cast<const A*>(g), p.size(), p.gradient.data());
+    }
+  }
+
+  // Context parallelism: from now on these ranks, which hold the same weights, compute the same trees together. The
+  // rows of every unit are dealt to them by pages of keys; keys and values are gathered layer by layer, their gradients
+  // are summed in the order of ranks. All ranks call score(), backward() and finish_gradients() with the same arguments
+  // and get the same results: scores with the bits of one rank; gradients that are the same on all ranks and in every
+  // run with this number of ranks. Sessions stay each rank's own. nullopt: alone again.
+  void split_rows(std::optional<comm::any> ranks) { ranks_ = ranks; }
+  bool splits_rows() const { return ranks_ && ranks_->size() > 1; }
 
   // ------------------------------------------------------------------ the one forward
 
@@ -384,6 +409,9 @@ class decoder {
   }
 
   struct unit_work;
+  void gather_keys(Context& ctx, tape& t, const unit_work& u, std::int64_t l);
+  void bring_home(Context& ctx, tape& t, const unit_work& u, A* const* page_gradient);
+  void share_scores(const tape& t, const std::vector<std::vector<std::int64_t>>& of_rank, scores<A> out);
   void unit_forward(Context& ctx, tape& t, unit_work& u, keep kept_parts, bool keeps, bool scored);
   void unit_backward(Context& ctx, tape& t, unit_work& u, scores<const A> d);
   void layer_backward(Context& ctx, tape& t, unit_work& u, std::int64_t l, A* dx, const layer_state& s,
@@ -401,6 +429,7 @@ class decoder {
   std::uint64_t version_ = 0;
   std::int32_t lane_ = -1;
   bool first_lane_ = true;
+  std::optional<comm::any> ranks_;
 };
 
 }  // namespace model

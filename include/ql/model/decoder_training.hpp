@@ -15,6 +15,7 @@ struct decoder<T, Context>::unit_work {
   std::vector<std::int32_t> segments;
   row_batch rows;
   std::vector<std::int32_t> run_segment;  // of each run
+  std::vector<std::int32_t> own_pages;    // of its segments; with split rows, rows are those whose page is this rank's
   // scored tokens: hidden row (index into head_rows), target, token index
   std::vector<token> head_rows;  // unit rows whose hidden state meets the vocabulary, ascending
   std::vector<token> source;     // per scored token: index into head_rows
@@ -60,6 +61,7 @@ class decoder<T, Context>::tape {
   A inverse_temperature_ = 1;
   keep keep_ = keep::everything;
   bool backward_ = true;
+  std::vector<std::int32_t> rank_of_page_;  // empty unless rows are split
   // gradients of pages that more than one unit adds to: [layer][slot]
   std::vector<std::int32_t> resident_slot_;
   std::int32_t resident_ = 0;
@@ -68,25 +70,46 @@ class decoder<T, Context>::tape {
 
 namespace detail {
 
-// Rows of segment tokens [from, to) by path position, one run a query tile.
-template <class Pages>
-void append_rows(row_batch& b, const Pages& pages, std::int32_t s, std::span<const token> ids, std::int64_t from) {
+struct every_page {
+  bool operator()(std::int32_t) const { return true; }
+};
+// Rows of a segment's tokens by path position, one run a query tile, as far as mine(page) says; row_of[i] says where
+// the i-th token's row is.
+template <class Pages, class Mine = every_page>
+void append_rows(row_batch& b, const Pages& pages, std::int32_t s, std::span<const token> ids, std::int64_t from,
+                 std::int32_t* row_of = nullptr, Mine mine = {}) {
   const auto& g = pages[s];
   const auto path = static_cast<std::int64_t>(b.pages.size());
   b.pages.insert(b.pages.end(), g.pages.begin(), g.pages.end());
-  const auto first = b.rows();
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    b.ids.push_back(ids[i]);
-    b.position.push_back(from + static_cast<std::int64_t>(i));
-    b.path.push_back(path);
-  }
   for (std::int64_t i = 0; i < static_cast<std::int64_t>(ids.size());) {
     const auto position = from + i;
     const auto n =
         std::min<std::int64_t>(static_cast<std::int64_t>(ids.size()) - i, query_tile - position % query_tile);
-    b.runs.push_back({first + i, static_cast<std::int32_t>(n), static_cast<std::int32_t>(position / key_block + 1)});
-    i += n;
+    const auto end = i + n;
+    if (!mine(g.pages[static_cast<std::size_t>(position / key_block)])) {
+      i = end;
+      continue;
+    }
+    b.runs.push_back({b.rows(), static_cast<std::int32_t>(n), static_cast<std::int32_t>(position / key_block + 1)});
+    for (; i < end; ++i) {
+      if (row_of != nullptr) row_of[i] = static_cast<std::int32_t>(b.rows());
+      b.ids.push_back(ids[static_cast<std::size_t>(i)]);
+      b.position.push_back(from + i);
+      b.path.push_back(path);
+    }
   }
+}
+
+// What ranks that compute together must agree on.
+inline std::uint64_t fingerprint(const token_tree& tree, unit_range range, std::uint64_t version, int what) {
+  std::uint64_t h = 0xcbf29ce484222325u;
+  const auto add = [&](std::uint64_t x) { h = (h ^ x) * 0x100000001b3u, h ^= h >> 29; };
+  for (const auto& s : tree.segments())
+    add(static_cast<std::uint64_t>(s.parent)), add(static_cast<std::uint64_t>(s.count));
+  for (const auto id : tree.ids()) add(static_cast<std::uint64_t>(id));
+  add(static_cast<std::uint64_t>(range.first)), add(static_cast<std::uint64_t>(range.count));
+  add(version), add(static_cast<std::uint64_t>(what));
+  return h;
 }
 
 }  // namespace detail
@@ -121,9 +144,13 @@ auto decoder<T, Context>::score(Context& ctx, const token_tree& tree, const lane
   t.keep_ = o.keep;
   t.backward_ = o.backward;
 
-  // which unit and row each token is
+  if (splits_rows())
+    comm::expect_same(*ranks_, "the tree and units that decoder::score is given",
+                      detail::fingerprint(tree, range, version_, 2 * static_cast<int>(o.keep) + (o.backward ? 1 : 0)));
+
+  // which unit and row each token is; another rank's rows are -1
   std::vector<std::int32_t> unit_of(tree.segments().size(), -1);
-  std::vector<std::int64_t> row_of(tree.segments().size(), 0);
+  std::vector<std::int32_t> row_of(static_cast<std::size_t>(tree.tokens()), -1);
   std::int64_t longest = 0;
   for (std::int32_t i = 0; i < range.count; ++i) {
     const auto& u = plan.units[static_cast<std::size_t>(range.first) + static_cast<std::size_t>(i)];
@@ -131,11 +158,8 @@ auto decoder<T, Context>::score(Context& ctx, const token_tree& tree, const lane
     w.lane = u.lane;
     w.ends_tree = u.ends_tree;
     w.segments = u.segments;
-    std::int64_t row = 0;
     for (auto s : u.segments) {
       unit_of[static_cast<std::size_t>(s)] = i;
-      row_of[static_cast<std::size_t>(s)] = row;
-      row += tree[s].count;
       longest = std::max(longest, tree[s].start + tree[s].count);
     }
   }
@@ -148,12 +172,35 @@ auto decoder<T, Context>::score(Context& ctx, const token_tree& tree, const lane
     t.pages_.open(s, g.parent, g.start, g.count);
     t.pages_.grow(s, g.start + g.count);
   }
+  for (auto& w : t.units_)
+    for (auto s : w.segments) {
+      const auto& g = t.pages_[s];
+      w.own_pages.insert(w.own_pages.end(), g.pages.begin() + g.shared, g.pages.end());
+    }
+  // Split rows: a unit's pages are dealt to and fro, from a rank that depends on the unit's place in the plan, so that
+  // early rows (which see few keys) and late ones meet on every rank, wherever micro-batches are cut.
+  if (splits_rows()) {
+    const auto ranks = ranks_->size();
+    t.rank_of_page_.assign(static_cast<std::size_t>(pool().pages()) + 1, 0);  // never empty
+    auto turn = static_cast<std::size_t>(range.first);
+    for (const auto& w : t.units_) {
+      auto k = static_cast<int>(turn++ % static_cast<std::size_t>(2 * ranks));
+      for (const auto page : w.own_pages) {
+        t.rank_of_page_[static_cast<std::size_t>(page)] = k < ranks ? k : 2 * ranks - 1 - k;
+        k = (k + 1) % (2 * ranks);
+      }
+    }
+  }
+  const auto mine = [&](std::int32_t page) {
+    return t.rank_of_page_.empty() || t.rank_of_page_[static_cast<std::size_t>(page)] == ranks_->rank();
+  };
   // rows, and scored tokens in the unit of the row that predicts them
   for (auto& w : t.units_)
     for (auto s : w.segments) {
-      detail::append_rows(w.rows, t.pages_, s, tree.ids(s), tree[s].start);
+      detail::append_rows(w.rows, t.pages_, s, tree.ids(s), tree[s].start, row_of.data() + tree[s].first, mine);
       w.run_segment.resize(w.rows.runs.size(), s);
     }
+  std::vector<std::vector<std::int64_t>> of_rank(splits_rows() ? static_cast<std::size_t>(ranks_->size()) : 0);
   for (std::int32_t s = 0; s < static_cast<std::int32_t>(tree.segments().size()); ++s) {
     if (unit_of[static_cast<std::size_t>(s)] < 0) continue;
     const auto& g = tree[s];
@@ -163,18 +210,27 @@ auto decoder<T, Context>::score(Context& ctx, const token_tree& tree, const lane
       if (!tree.has_loss(g.first + i) || (i == 0 && before < 0)) continue;
       const auto holder = i > 0 ? s : before;
       auto& w = t.units_[static_cast<std::size_t>(unit_of[static_cast<std::size_t>(holder)])];
-      const auto row = row_of[static_cast<std::size_t>(holder)] + (i > 0 ? i - 1 : tree[before].count - 1);
-      w.head_rows.push_back(static_cast<token>(row));
-      w.source.push_back(static_cast<token>(row));
-      w.target.push_back(tree.ids()[static_cast<std::size_t>(g.first + i)]);
-      w.index.push_back(g.first + i);
+      const auto from = i > 0 ? i - 1 : tree[before].count - 1;  // in its segment
+      const auto row = row_of[static_cast<std::size_t>(tree[holder].first + from)];
+      const auto target = tree.ids()[static_cast<std::size_t>(g.first + i)];
+      const auto kept = frozen ? o.support->of(g.first + i) : std::span<const token>();
       if (frozen) {
-        if (w.support_first.empty()) w.support_first.push_back(0);
-        const auto kept = o.support->of(g.first + i);
-        expects(kept.empty() || std::find(kept.begin(), kept.end(), w.target.back()) != kept.end(), "decoder::score",
+        expects(kept.empty() || std::find(kept.begin(), kept.end(), target) != kept.end(), "decoder::score",
                 "support of token " + std::to_string(g.first + i), "a support that holds the token", "one without it");
         for (auto id : kept)
           expects(id >= 0 && id < config_.vocabulary, "decoder::score", "support", "ids of the vocabulary", id);
+      }
+      if (splits_rows()) {
+        const auto page = t.pages_[holder].pages[static_cast<std::size_t>((tree[holder].start + from) / key_block)];
+        of_rank[static_cast<std::size_t>(t.rank_of_page_[static_cast<std::size_t>(page)])].push_back(g.first + i);
+        if (row < 0) continue;
+      }
+      w.head_rows.push_back(static_cast<token>(row));
+      w.source.push_back(static_cast<token>(row));
+      w.target.push_back(target);
+      w.index.push_back(g.first + i);
+      if (frozen) {
+        if (w.support_first.empty()) w.support_first.push_back(0);
         w.support.insert(w.support.end(), kept.begin(), kept.end());
         w.support_first.push_back(static_cast<std::int64_t>(w.support.size()));
       }
@@ -194,6 +250,10 @@ auto decoder<T, Context>::score(Context& ctx, const token_tree& tree, const lane
       unit_forward(ctx, t, t.units_[i], o.keep, o.backward && o.keep != keep::nothing, true);
     first = last + 1;
   }
+  if (splits_rows()) {
+    share_scores(t, of_rank, out);
+    return t;
+  }
   for (const auto& u : t.units_)
     for (std::size_t i = 0; i < u.index.size(); ++i) {
       if (!out.logp.empty()) out.logp[static_cast<std::size_t>(u.index[i])] = u.logp[i];
@@ -202,17 +262,121 @@ auto decoder<T, Context>::score(Context& ctx, const token_tree& tree, const lane
   return t;
 }
 
+// Every rank gets the scores of the tokens that others predict; of_rank[r]: those that rank r predicts.
+template <scalar T, execution_context Context>
+void decoder<T, Context>::share_scores(const tape& t, const std::vector<std::vector<std::int64_t>>& of_rank,
+                                       scores<A> out) {
+  std::vector<A> logp(static_cast<std::size_t>(t.tokens_)), entropy(logp.size());
+  for (const auto& u : t.units_)
+    for (std::size_t i = 0; i < u.index.size(); ++i) {
+      logp[static_cast<std::size_t>(u.index[i])] = u.logp[i];
+      entropy[static_cast<std::size_t>(u.index[i])] = u.entropy[i];
+    }
+  std::vector<std::vector<A>> values(of_rank.size());
+  for (std::size_t r = 0; r < of_rank.size(); ++r)
+    for (const auto i : of_rank[r]) {
+      values[r].push_back(logp[static_cast<std::size_t>(i)]);
+      values[r].push_back(entropy[static_cast<std::size_t>(i)]);
+    }
+  const std::vector<std::span<A>> parts(values.begin(), values.end());
+  comm::share<comm::any, A>(*ranks_, parts);
+  for (std::size_t r = 0; r < of_rank.size(); ++r)
+    for (std::size_t k = 0; k < of_rank[r].size(); ++k) {
+      const auto i = static_cast<std::size_t>(of_rank[r][k]);
+      if (!out.logp.empty()) out.logp[i] = values[r][2 * k];
+      if (!out.entropy.empty()) out.entropy[i] = values[r][2 * k + 1];
+    }
+}
+
+// Split rows: each rank's keys and values of layer l, in the unit's own pages, to all others.
+template <scalar T, execution_context Context>
+void decoder<T, Context>::gather_keys(Context& ctx, tape& t, const unit_work& u, std::int64_t l) {
+  const auto n = shape_.page_elements();
+  const auto me = static_cast<std::size_t>(ranks_->rank());
+  std::vector<std::vector<T>> values(static_cast<std::size_t>(ranks_->size()));
+  for (const auto page : u.own_pages) {
+    auto& v = values[static_cast<std::size_t>(t.rank_of_page_[static_cast<std::size_t>(page)])];
+    v.resize(v.size() + static_cast<std::size_t>(n));
+  }
+  const auto each_page = [&](auto&& f) {
+    std::vector<std::size_t> at(values.size(), 0);
+    for (const auto page : u.own_pages) {
+      const auto r = static_cast<std::size_t>(t.rank_of_page_[static_cast<std::size_t>(page)]);
+      f(r, pool().base()[page] + l * n, values[r].data() + at[r]);
+      at[r] += static_cast<std::size_t>(n);
+    }
+  };
+  each_page([&](std::size_t r, const T* keys, T* away) {
+    if (r == me) copy_out(ctx, keys, n, away);
+  });
+  const std::vector<std::span<T>> parts(values.begin(), values.end());
+  comm::share<comm::any, T>(*ranks_, parts);
+  each_page([&](std::size_t r, T* keys, const T* away) {
+    if (r != me) copy_in(ctx, away, n, keys);
+  });
+}
+
+// Gradients of a layer's keys go to where the keys were computed: those of keys copied at a branch to the ancestors'
+// page, children before parents; with split rows then to each page's rank, which adds what all ranks have for it, in
+// their order.
+template <scalar T, execution_context Context>
+void decoder<T, Context>::bring_home(Context& ctx, tape& t, const unit_work& u, A* const* page_gradient) {
+  for (auto it = u.segments.rbegin(); it != u.segments.rend(); ++it) {
+    const auto& g = t.pages_[*it];
+    if (g.copied == 0) continue;
+    return_keys(ctx, shape_, static_cast<const A*>(page_gradient[g.pages[static_cast<std::size_t>(g.shared)]]),
+                page_gradient[t.pages_.prefix_source(*it)], g.copied);
+  }
+  if (t.rank_of_page_.empty()) return;
+  const auto n = shape_.page_elements();
+  const auto ranks = static_cast<std::size_t>(ranks_->size()), me = static_cast<std::size_t>(ranks_->rank());
+  std::vector<std::vector<A>> sent(ranks), received(ranks);
+  std::size_t own = 0;
+  for (const auto page : u.own_pages) {
+    auto& s = sent[static_cast<std::size_t>(t.rank_of_page_[static_cast<std::size_t>(page)])];
+    s.resize(s.size() + static_cast<std::size_t>(n));
+    copy_out(ctx, static_cast<const A*>(page_gradient[page]), n, s.data() + s.size() - static_cast<std::size_t>(n));
+  }
+  own = sent[me].size();
+  std::vector<std::span<const std::byte>> send(ranks);
+  std::vector<std::span<std::byte>> receive(ranks);
+  for (std::size_t r = 0; r < ranks; ++r) {
+    received[r].resize(own);
+    send[r] = std::as_bytes(std::span<const A>(sent[r]));
+    receive[r] = std::as_writable_bytes(std::span(received[r]));
+  }
+  ranks_->exchange(send, receive);
+  std::size_t at = 0;
+  auto scope = ctx.scratch();
+  A* away = on_host<Context> ? nullptr : scope.template take<A>(n);
+  for (const auto page : u.own_pages) {
+    if (t.rank_of_page_[static_cast<std::size_t>(page)] != ranks_->rank()) continue;
+    copy_in(ctx, static_cast<const A*>(received[0].data() + at), n, page_gradient[page]);
+    for (std::size_t r = 1; r < ranks; ++r) {
+      const A* more = received[r].data() + at;
+      if constexpr (!on_host<Context>) copy_in(ctx, more, n, away), more = away;
+      fold(ctx, more, n, page_gradient[page]);
+    }
+    at += static_cast<std::size_t>(n);
+  }
+}
+
 template <scalar T, execution_context Context>
 void decoder<T, Context>::unit_forward(Context& ctx, tape& t, unit_work& u, keep kept_parts, bool keeps, bool scored) {
   const auto rows = u.rows.rows(), hidden = config_.hidden;
   const auto qd = config_.heads * config_.head_dim;
+  const auto after_keys = [&](std::int64_t l) {
+    if (!t.rank_of_page_.empty() && scored) gather_keys(ctx, t, u, l);  // when a unit is run again they are there
+    for (auto s : u.segments) t.pages_.copy_prefix(s, l);
+  };
+  if (rows == 0) {  // all other ranks'
+    for (std::int64_t l = 0; l < config_.layers; ++l) after_keys(l);
+    return;
+  }
   auto scope = ctx.scratch();
   if (keeps) u.last = {ctx, {rows * hidden}};
   A* x = keeps ? u.last.data() : scope.template take<A>(rows * hidden);
   embed_rows(ctx, u.rows, x);
-  const auto after_keys = [&](std::int64_t l) {
-    for (auto s : u.segments) t.pages_.copy_prefix(s, l);
-  };
   if (!keeps) {
     layers_forward(ctx, u.rows, x, after_keys);
   } else {
@@ -284,6 +448,8 @@ void decoder<T, Context>::backward(Context& ctx, tape& t, scores<const A> d) {
                        "one of version " + std::to_string(t.version_));
   expects<state_error>(t.backward_, "decoder::backward", "tape", "a tape scored for backward, used once",
                        "one scored without, or used already");
+  expects<state_error>(t.rank_of_page_.empty() != splits_rows(), "decoder::backward", "tape",
+                       "rows split over ranks as when the tape was scored", "split_rows() in between");
   expects<shape_error>(static_cast<std::int64_t>(d.logp.size()) == t.tokens_, "decoder::backward", "dlogp",
                        std::to_string(t.tokens_) + " values, one a token of the tree", d.logp.size());
   expects<shape_error>(d.entropy.empty() || static_cast<std::int64_t>(d.entropy.size()) == t.tokens_,
@@ -329,7 +495,7 @@ void decoder<T, Context>::backward(Context& ctx, tape& t, scores<const A> d) {
 template <scalar T, execution_context Context>
 void decoder<T, Context>::unit_backward(Context& ctx, tape& t, unit_work& u, scores<const A> d) {
   const auto rows = u.rows.rows(), hidden = config_.hidden;
-  if (rows == 0) return;
+  if (rows == 0 && t.rank_of_page_.empty()) return;
   auto scope = ctx.scratch();
   A* dx = scope.template take<A>(rows * hidden);
   clear(ctx, dx, rows * hidden);
@@ -418,8 +584,8 @@ void decoder<T, Context>::unit_backward(Context& ctx, tape& t, unit_work& u, sco
   // gradients of pages that only this unit adds to live for one layer at a time
   std::vector<A*> page_gradient(static_cast<std::size_t>(pool().pages()), nullptr);
   std::vector<std::int32_t> own;
-  for (const auto& use : u.uses)
-    if (t.resident_slot_[static_cast<std::size_t>(use.page)] < 0) own.push_back(use.page);
+  for (const auto page : u.own_pages)
+    if (t.resident_slot_[static_cast<std::size_t>(page)] < 0) own.push_back(page);
   const auto page = shape_.page_elements();
   A* local = scope.template take<A>(static_cast<std::int64_t>(own.size()) * page);
   for (std::size_t i = 0; i < own.size(); ++i)
@@ -429,10 +595,15 @@ void decoder<T, Context>::unit_backward(Context& ctx, tape& t, unit_work& u, sco
     for (std::size_t p = 0; p < t.resident_slot_.size(); ++p)
       if (t.resident_slot_[p] >= 0)
         page_gradient[p] = t.resident_gradient_.data() + (l * t.resident_ + t.resident_slot_[p]) * page;
+    if (rows == 0) {
+      bring_home(ctx, t, u, page_gradient.data());
+      continue;
+    }
     auto inner = ctx.scratch();
     const auto s = recomputed(ctx, u, l, inner);
     layer_backward(ctx, t, u, l, dx, s, page_gradient.data());
   }
+  if (rows == 0) return;
   if (A* g = gathered(embedding_))
     embed_dw(ctx, std::span<const token>(u.rows.ids), view<const A, 2>(dx, {rows, hidden}),
              view<A, 2>(g, {config_.vocabulary, hidden}));
@@ -516,13 +687,7 @@ void decoder<T, Context>::layer_backward(Context& ctx, tape& t, unit_work& u, st
     a.dq = inner.template take<A>(rows * config_.heads * shape_.padded_dim());
     a.page_gradient = page_gradient;
     attention_dx(ctx, a);
-    // keys copied at a branch are the ancestors': their gradients go home, children before parents
-    for (auto it = u.segments.rbegin(); it != u.segments.rend(); ++it) {
-      const auto& g = t.pages_[*it];
-      if (g.copied == 0) continue;
-      return_keys(ctx, shape_, static_cast<const A*>(page_gradient[g.pages[static_cast<std::size_t>(g.shared)]]),
-                  page_gradient[t.pages_.prefix_source(*it)], g.copied);
-    }
+    bring_home(ctx, t, u, page_gradient);
     rotary_dx_args<T> r;
     r.forward = rotation(p, l, u.rows, s.qkv, s);
     r.dq = a.dq;
