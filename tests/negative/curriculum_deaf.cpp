@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// expect: curriculum<.*deaf
-// expect: observe
+// expect-gcc: curriculum<.*deaf
+// expect-clang: 'deaf' does not satisfy 'curriculum'
+// expect-gcc: observe
+// expect-clang: same_as<void, (_Bool|bool)>
 #include <ql/curriculum/curriculum.hpp>
 
 template <ql::curriculum::curriculum C>
