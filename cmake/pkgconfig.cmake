@@ -52,4 +52,7 @@ ql_pkg_config(io SAYS "Files, JSON and HTTP of ql" REQUIRES ql-core LIBS -L\${li
 ql_pkg_config(recipe SAYS "Recipes and trainer of ql, over Boost.Hana and fmt" REQUIRES ${_ql_recipe_needs} "fmt >= 9")
 ql_pkg_config(comm SAYS "Ranks of ql as threads" REQUIRES ql-core LIBS -L\${libdir} -lql_comm)
 ql_pkg_config(mpi SAYS "Ranks of ql as processes of MPI: link with mpicxx" REQUIRES ql-core LIBS -L\${libdir} -lql_mpi)
+# CUDA's own folder of libraries is not on the linker's path, and is the user's to name: -L/usr/local/cuda/lib64
+ql_pkg_config(cuda SAYS "ql on a GPU; link with -L<CUDA>/lib64 as well" REQUIRES ql-core
+              LIBS -L\${libdir} -lql_cuda_kernels -lcudart_static -ldl -lrt -pthread)
 ql_pkg_config(ql SAYS "Everything of ql for the host" REQUIRES ${_ql_all})

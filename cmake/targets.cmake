@@ -25,6 +25,8 @@ set_target_properties(ql_core PROPERTIES EXPORT_NAME core)
 ql_headers(ql_core ${_ql_core_headers})
 target_compile_features(ql_core INTERFACE cxx_std_20)
 target_link_libraries(ql_core INTERFACE Threads::Threads)
+# what nvcc needs for std::array in functions of both sides
+target_compile_options(ql_core INTERFACE $<$<COMPILE_LANG_AND_ID:CUDA,NVIDIA>:--expt-relaxed-constexpr>)
 
 add_library(ql_cpu INTERFACE)
 add_library(ql::cpu ALIAS ql_cpu)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs what ql needs to be built and tested on Debian 12. Usage: scripts/setup.sh [--full]
-#   --full   also the compilers and tools of scripts/test.sh --full
+#   --full   also the compilers and tools of scripts/test.sh --full, LibTorch for its example, and what builds the site
 # nvcc is not installed: Debian's main section has no CUDA toolkit of the needed age. Without it ql::cuda is left out and
 # its kernels are tested in emulation. Get it (12.8 or newer) from NVIDIA's Debian repository (cuda-nvcc and cuda-cudart-dev) or
 # as Python packages (nvidia-cuda-nvcc, nvidia-cuda-runtime), and put nvcc on the path or its folder's parent into CUDA_HOME.
@@ -13,7 +13,8 @@ packages=(g++ cmake ninja-build libgtest-dev libgmock-dev libbenchmark-dev libei
 case "${1:-}" in
   "") ;;
   --full)
-    packages+=(libopenmpi-dev openmpi-bin clang-16 clang-19 clang-tidy-19 clang-format-19 libclang-rt-16-dev
+    packages+=(libtorch-dev doxygen mkdocs lintian
+              libopenmpi-dev openmpi-bin clang-16 clang-19 clang-tidy-19 clang-format-19 libclang-rt-16-dev
               libclang-rt-19-dev)
     ;;
   *) echo "usage: scripts/setup.sh [--full]" >&2; exit 2 ;;

@@ -126,6 +126,10 @@ struct session_engine {
     using T = typename Policy::scalar_type;
     using A = typename Policy::value_type;
     using Context = typename Policy::context_type;
+    static_assert(
+        std::derived_from<Policy, model::decoder<T, Context>>,
+        "ql: session_engine samples from ql::model::decoder; a policy of another kind brings its own component "
+        "for slot::engine (examples/libtorch_policy)");
     detail::expects(o.group_size >= 1, "session_engine", "group_size", "1 or more", o.group_size);
     detail::expects(o.max_new_tokens >= 1, "session_engine", "max_new_tokens", "1 or more", o.max_new_tokens);
     std::vector<group<A>> out;

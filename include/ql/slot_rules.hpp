@@ -5,6 +5,7 @@
 // and what its component lacks.
 
 #include <ql/curriculum/curriculum.hpp>
+#include <ql/model/policy.hpp>
 #include <ql/recipe.hpp>
 #include <ql/rl/advantage.hpp>
 #include <ql/rl/aggregation.hpp>
@@ -193,6 +194,23 @@ constexpr bool explain_slots() {
     static_assert(
         schedule_fits,
         "ql: what fills slot::schedule is no rl::schedule: it needs `double operator()(std::int64_t step) const`");
+  }
+  return true;
+}
+
+// Ratios of an inexact policy are taken against a second look at the answers; what it sampled with is corrected for.
+template <class Recipe, class Policy>
+constexpr bool explain_correction() {
+  if constexpr (policy_types<Policy> && Recipe::template has<slot::loss_tag>) {
+    using mine = typename component_of<Recipe, slot::loss_tag>::type;
+    constexpr bool loss_fits =
+        Policy::exactness == exactness::exact || fitting<mine>::holds([]<class C>() {
+          return rl::policy_loss<C, typename Policy::value_type> && rl::has(C::reads, rl::input::rollout);
+        });
+    static_assert(loss_fits,
+                  "ql: what fills slot::loss knows no importance correction, but this policy is inexact: its log-probs "
+                  "while sampling are not those of its training forward (such as ql::rl::corrected{loss, "
+                  "ql::rl::token_tis{}})");
   }
   return true;
 }

@@ -156,8 +156,9 @@ struct overlong_fraction {
 template <class Policy, class Environment, class Recipe>
 class rl_trainer {
  public:
+  static_assert(detail::explain_policy<Policy>() && detail::explain_environment<Environment>());
   using A = typename Policy::value_type;
-  static_assert(detail::explain_environment<Environment>() && detail::explain_slots<Recipe, A>());
+  static_assert(detail::explain_slots<Recipe, A>() && detail::explain_correction<Recipe, Policy>());
   using Context = typename Policy::context_type;
   using curriculum_type = typename Recipe::template component<slot::curriculum_tag>;
   using optimizer_type = typename Recipe::template component<slot::optimizer_tag>;
@@ -588,10 +589,6 @@ class rl_trainer {
       o.compare = exact && m.updates == 0 && m.compared == 0 && carried_none(groups);
       const auto loss = visit_choice(recipe_[slot::loss], [&](const auto& plain) {
         const auto l = control.apply(plain, state_.control, m.batch_entropy);
-        using loss_type = std::remove_cvref_t<decltype(l)>;
-        static_assert(exact || rl::has(loss_type::reads, rl::input::rollout),
-                      "ql: this policy's log-probs while sampling are not those of its training forward: its loss "
-                      "needs an importance correction (rl::corrected)");
         return visit_choice(recipe_[slot::aggregation],
                             [&](const auto& how) { return make_group_loss<A>(*ctx_, l, how); });
       });

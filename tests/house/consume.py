@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ways to come by ql, each tried from an empty folder: a program of two translation units over all of ql is built there
-and run. Usage: consume.py TOOLCHAIN.json installed | moved | pkg-config | deb | fetched | --self-test"""
+and run. Usage: consume.py TOOLCHAIN.json installed | moved | pkg-config | deb | fetched | nvcc | --self-test"""
 
 import os
 import pathlib
@@ -16,10 +16,15 @@ import package
 PROGRAM = house.ROOT / "tests" / "package" / "program"
 PLAIN = house.ROOT / "tests" / "package" / "plain" / "main.cpp"
 FETCHED = house.ROOT / "tests" / "package" / "fetched"
+NVCC = house.ROOT / "tests" / "package" / "nvcc" / "main.cu"
 
 
 class Stop(Exception):
     """A step that did not work, and what it said."""
+
+
+class Skip(Exception):
+    """What a way needs and this machine lacks."""
 
 
 def step(*command, folder=None, environment=None):
@@ -112,7 +117,20 @@ def fetched(tools, work):
              "-DFETCHCONTENT_FULLY_DISCONNECTED=ON", run=("program", "with_kernels"))
 
 
-WAYS = {"installed": installed, "moved": moved, "pkg-config": plain_line, "deb": deb, "fetched": fetched}
+def nvcc(tools, work):
+    """nvcc as the compiler of a consumer of ql::core, found by its .pc file."""
+    found = shutil.which("nvcc", path=f"{os.environ.get('CUDA_HOME', '/usr/local/cuda')}/bin:{os.environ['PATH']}")
+    if not found:
+        raise Skip("nvcc is not installed (scripts/setup.sh says where to get it)")
+    prefix = install(tools, work / "prefix")
+    places = {"PKG_CONFIG_PATH": str(next(prefix.rglob("ql-core.pc")).parent)}
+    flags = step("pkg-config", "--cflags", "ql-core", environment=places).split()
+    step(found, "-std=c++20", "--expt-relaxed-constexpr", "-fmad=false", "-Werror", "all-warnings", "-ccbin", tools.compiler,
+         *flags, NVCC, "-o", "program", folder=work)
+    print(step(work / "program"), end="")
+
+
+WAYS = {"installed": installed, "moved": moved, "pkg-config": plain_line, "deb": deb, "fetched": fetched, "nvcc": nvcc}
 
 
 def check(tools, name):
@@ -124,6 +142,9 @@ def check(tools, name):
         problems = []
     except Stop as why:
         problems = [f"{name}: {why}"]
+    except Skip as why:
+        print(f"{name}: skipped: {why}")
+        sys.exit(77)
     shutil.rmtree(work, ignore_errors=True)
     return problems, [name]
 

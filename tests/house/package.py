@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Install, move, use: ql as its users meet it. Usage: package.py TOOLCHAIN.json [--self-test]"""
 
+import json
 import pathlib
 import re
 import shutil
@@ -32,6 +33,14 @@ def machine_paths(prefix):
     ]
 
 
+def versions(root):
+    """The vcpkg port must carry the version of version.hpp, the one place where it stands."""
+    text = (root / "include" / "ql" / "version.hpp").read_text()
+    version = ".".join(re.search(rf"#define QL_VERSION_{part} (\d+)", text)[1] for part in ("MAJOR", "MINOR", "PATCH"))
+    port = json.loads((root / "packaging" / "vcpkg" / "ports" / "ql" / "vcpkg.json").read_text())["version"]
+    return [] if port == version else [f"the vcpkg port says version {port}, version.hpp says {version}"]
+
+
 def check(tools):
     work = tools.work / "package"
     shutil.rmtree(work, ignore_errors=True)
@@ -40,7 +49,7 @@ def check(tools):
         return [f"cmake --install:\n{output}"], []
     prefix = work / "moved"
     (work / "installed").rename(prefix)
-    problems, checked = machine_paths(prefix), []
+    problems, checked = machine_paths(prefix) + versions(house.ROOT), []
     built = {p.stem.removeprefix("ql-") for p in prefix.glob("lib/**/ql-*.cmake")} & {"core", "cpu", "recipe", "io", "ql"}
 
     def use(name, component, *settings, version="0.1", refused=None):
@@ -105,6 +114,10 @@ def check(tools):
 def self_test():
     with house.planted({"lib/cmake/ql/bad.cmake": f"set(x {house.ROOT}/include)\n", "lib/cmake/ql/good.cmake": ""}) as folder:
         house.expect(len(machine_paths(folder)) == 1, "a package that names the source folder is found")
+    hpp = "".join(f"#define QL_VERSION_{part} 1\n" for part in ("MAJOR", "MINOR", "PATCH"))
+    for said, found in ("1.1.1", 0), ("1.1.0", 1):
+        with house.planted({"include/ql/version.hpp": hpp, "packaging/vcpkg/ports/ql/vcpkg.json": f'{{"version": "{said}"}}'}) as folder:
+            house.expect(len(versions(pathlib.Path(folder))) == found, f"version {said} of the port")
 
 
 if __name__ == "__main__":

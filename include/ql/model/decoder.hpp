@@ -41,6 +41,14 @@ struct scores {
   std::span<A> entropy;
 };
 
+// What log-probs are of, and what is kept for backward.
+struct score_options {
+  ql::distribution distribution;
+  const frozen_support* support = nullptr;  // for support_rule::frozen
+  model::keep keep = model::keep::everything;
+  bool backward = true;  // false: nothing is kept
+};
+
 // Rows of a forward: tokens, where they stand and which keys they see.
 struct row_batch {
   std::vector<token> ids;
@@ -194,12 +202,7 @@ class decoder {
   // ------------------------------------------------------------------ training
 
   class tape;
-  struct score_options {
-    ql::distribution distribution;
-    const frozen_support* support = nullptr;  // for support_rule::frozen
-    model::keep keep = model::keep::everything;
-    bool backward = true;  // false: nothing is kept
-  };
+  using score_options = model::score_options;
 
   // Log-probs and entropies of the loss tokens of some units of a plan. The tape is good for one backward.
   tape score(Context& ctx, const token_tree& tree, const lane_plan& plan, unit_range range, const score_options& o,

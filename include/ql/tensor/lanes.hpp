@@ -60,6 +60,15 @@ struct lane_plan {
     if (last > first) parts.push_back({first, last - first});
     return parts;
   }
+  // The segments of a run of units, for flatten(tree, segments).
+  std::vector<std::int32_t> segments(unit_range range) const {
+    std::vector<std::int32_t> all;
+    for (auto u = range.first; u < range.first + range.count; ++u) {
+      const auto& of = units[static_cast<std::size_t>(u)].segments;
+      all.insert(all.end(), of.begin(), of.end());
+    }
+    return all;
+  }
 };
 
 // A template so that its body costs a compiler nothing where nobody calls it.

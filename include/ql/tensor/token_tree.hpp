@@ -245,12 +245,13 @@ struct flat_tree {
   std::vector<std::int64_t> source;  // flat token -> token of the original; a shared token occurs once a leaf
 };
 
-// Loss stays on a token's first copy alone, so that sums over the flat tree equal sums over the original.
+// Of the given segments those that are leaves; loss stays on a token's first copy alone, so that sums over the flat
+// tree equal sums over the original.
 template <std::same_as<token_tree> Tree>
-flat_tree flatten(const Tree& t) {
+flat_tree flatten(const Tree& t, std::span<const std::int32_t> segments) {
   flat_tree flat;
   std::vector<char> seen(static_cast<std::size_t>(t.tokens()), 0);
-  for (std::int32_t s = 0; s < static_cast<std::int32_t>(t.segments().size()); ++s) {
+  for (const auto s : segments) {
     if (!t.leaf(s)) continue;
     std::vector<token> ids;
     std::vector<std::int64_t> from;
@@ -270,6 +271,12 @@ flat_tree flatten(const Tree& t) {
     flat.source.insert(flat.source.end(), from.begin(), from.end());
   }
   return flat;
+}
+template <std::same_as<token_tree> Tree>
+flat_tree flatten(const Tree& t) {
+  std::vector<std::int32_t> all(t.segments().size());
+  for (std::size_t s = 0; s < all.size(); ++s) all[s] = static_cast<std::int32_t>(s);
+  return flatten(t, std::span<const std::int32_t>(all));
 }
 
 }  // namespace ql
