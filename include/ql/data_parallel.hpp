@@ -254,6 +254,34 @@ sharded_optimizer_state<Policy, Optimizer> gather(C& c, const sharded_optimizer_
   if (state.has_second) collect(state.second, whole.second);
   return whole;
 }
+// What one process would have, where update_policy without ranks has it: for checkpoints, whatever the number of ranks.
+template <class Policy, class Optimizer, comm::communicator C>
+policy_optimizer_state<Policy, Optimizer> whole_state(typename Policy::context_type& ctx, Policy& policy,
+                                                      const Optimizer& opt, C& c,
+                                                      const sharded_optimizer_state<Policy, Optimizer>& state) {
+  const auto flat = gather(c, state);
+  auto whole = make_optimizer_state(ctx, policy, opt);
+  whole.steps = flat.steps;
+  detail::flat_parameters<Policy>(policy).pieces(
+      0, flat.elements, [&](std::size_t i, std::int64_t from, std::int64_t n, std::int64_t at) {
+        if (flat.has_first) std::copy_n(flat.first.data() + at, n, whole.first[i].data() + from);
+        if (flat.has_second) std::copy_n(flat.second.data() + at, n, whole.second[i].data() + from);
+      });
+  return whole;
+}
+// This rank's part of it.
+template <class Policy, class Optimizer, comm::communicator C>
+sharded_optimizer_state<Policy, Optimizer> shard(Policy& policy, const Optimizer& opt, C& c,
+                                                 const policy_optimizer_state<Policy, Optimizer>& whole) {
+  auto mine = make_sharded_optimizer_state(policy, opt, c);
+  mine.steps = whole.steps;
+  detail::flat_parameters<Policy>(policy).pieces(
+      mine.own.begin, mine.own.end, [&](std::size_t i, std::int64_t from, std::int64_t n, std::int64_t at) {
+        if (mine.has_first) std::copy_n(whole.first[i].data() + from, n, mine.first.data() + at);
+        if (mine.has_second) std::copy_n(whole.second[i].data() + from, n, mine.second.data() + at);
+      });
+  return mine;
+}
 // This rank's part of a gathered state.
 template <class Policy, class Optimizer, comm::communicator C>
 sharded_optimizer_state<Policy, Optimizer> shard(C& c, const sharded_optimizer_state<Policy, Optimizer>& whole) {

@@ -3,7 +3,9 @@
 
 // One optimizer step on groups of answers: score, loss, backward, update.
 
+#include <ql/data_parallel.hpp>
 #include <ql/policy_update.hpp>
+#include <ql/ranks.hpp>
 #include <ql/rl/aggregation.hpp>
 #include <ql/rl/apply_loss.hpp>
 #include <ql/rollout.hpp>
@@ -11,6 +13,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -20,6 +23,10 @@ struct group_update_options {
   double max_norm = 1.0;                      // of the gradient; 0: not clipped
   std::int64_t micro_batch_tokens = 1 << 15;  // bounds memory; changes no bit, unless the aggregation says so
   model::keep keep = model::keep::everything;
+  // Ranks that share the update; all call with the same arguments. Lanes: each computes its own. Rows: the policy has
+  // been told (split_rows), and ranks share the optimizer's memory alone.
+  std::optional<comm::any> ranks = {};
+  update_split split = update_split::lanes;
   bool compare = false;  // the weights are those the answers were sampled with: log-probs must be the same bits
 };
 
@@ -56,17 +63,61 @@ bool same_bits(A a, A b) {
 
 }  // namespace detail
 
-// Log-probs and entropies of a tree's loss tokens, micro-batch by micro-batch; nothing is kept for backward.
+namespace detail {
+
+// The parts of micro-batches [range) that lie in one lane.
+inline std::vector<unit_range> within(unit_range lane, std::span<const unit_range> ranges) {
+  std::vector<unit_range> parts;
+  for (const auto r : ranges) {
+    const auto first = std::max(r.first, lane.first), last = std::min(r.first + r.count, lane.first + lane.count);
+    if (first < last) parts.push_back({first, last - first});
+  }
+  return parts;
+}
+
+template <class A>
+void share_tree_scores(comm::any c, const token_tree& tree, const lane_plan& plan, model::scores<A> out) {
+  if (!out.logp.empty()) share_scores<A>(c, tree, plan, out.logp);
+  if (!out.entropy.empty()) share_scores<A>(c, tree, plan, out.entropy);
+}
+
+// One step of the optimizer, whichever way its memory lies.
+template <class Policy, class Optimizer>
+step_report move_policy(typename Policy::context_type& ctx, Policy& policy, const std::optional<comm::any>&,
+                        const Optimizer& optimizer, policy_optimizer_state<Policy, Optimizer>& state, double lr,
+                        double max_norm) {
+  return update_policy(ctx, policy, optimizer, state, lr, max_norm);
+}
+template <class Policy, class Optimizer>
+step_report move_policy(typename Policy::context_type& ctx, Policy& policy, std::optional<comm::any> ranks,
+                        const Optimizer& optimizer, sharded_optimizer_state<Policy, Optimizer>& state, double lr,
+                        double max_norm) {
+  comm::solo alone;
+  comm::any c = ranks ? *ranks : comm::any(alone);
+  return update_policy(ctx, policy, c, optimizer, state, lr, max_norm);
+}
+
+}  // namespace detail
+
+// Log-probs and entropies of a tree's loss tokens, micro-batch by micro-batch; nothing is kept for backward. Ranks, if
+// any, compute lanes of their own and give each other the results.
 template <class Policy>
 void score_tree(typename Policy::context_type& ctx, Policy& policy, const token_tree& tree, const distribution& d,
                 const frozen_support* support, std::int64_t micro_batch_tokens,
-                model::scores<typename Policy::value_type> out) {
+                model::scores<typename Policy::value_type> out, std::optional<comm::any> ranks = {}) {
   const auto plan = plan_lanes(tree, policy.lanes());
   typename Policy::score_options o;
   o.distribution = d;
   o.support = support;
   o.backward = false;
-  for (const auto range : plan.split(micro_batch_tokens)) policy.score(ctx, tree, plan, range, o, out);
+  const auto ranges = plan.split(micro_batch_tokens);
+  if (!ranks) {
+    for (const auto range : ranges) policy.score(ctx, tree, plan, range, o, out);
+    return;
+  }
+  for (const auto lane : lanes_of(plan, ranks->rank(), ranks->size()))
+    for (const auto range : detail::within(lane, ranges)) policy.score(ctx, tree, plan, range, o, out);
+  detail::share_tree_scores<typename Policy::value_type>(*ranks, tree, plan, out);
 }
 
 // A loss under an aggregation, opened once a call: so that a choice of either is compiled once, not with all of an
@@ -92,17 +143,18 @@ group_loss<A> make_group_loss(Context& ctx, const Loss& loss, const Aggregation&
 
 // The update of a loss on a training tree. `old` are the log-probs ratios are taken against; empty: the recorded ones
 // (exact policies). `reference` scores for losses that read the reference's log-probs.
-// The gradient's bits depend on the data, not on micro_batch_tokens or threads.
-template <class Policy, class Optimizer>
+// The gradient's bits depend on the data, not on micro_batch_tokens, threads or the number of ranks. `state` is
+// policy_optimizer_state, or sharded_optimizer_state of the ranks.
+template <class Policy, class Optimizer, class State>
 group_update_report update_on_groups(typename Policy::context_type& ctx, Policy& policy,
                                      const training_tree<typename Policy::value_type>& t, const distribution& d,
                                      const group_loss<typename Policy::value_type>& loss, const Optimizer& optimizer,
-                                     policy_optimizer_state<Policy, Optimizer>& state, double lr,
-                                     const group_update_options& o = {},
+                                     State& state, double lr, const group_update_options& o = {},
                                      std::span<const typename Policy::value_type> old = {},
                                      Policy* reference = nullptr) {
   using A = typename Policy::value_type;
   const auto n = static_cast<std::size_t>(t.tree.tokens());
+  const auto lane_ranks = o.split == update_split::lanes ? o.ranks : std::optional<comm::any>();
   group_update_report r;
   r.tokens = t.loss_tokens;
   r.rows = t.tree.tokens();
@@ -113,8 +165,11 @@ group_update_report update_on_groups(typename Policy::context_type& ctx, Policy&
     detail::expects(reference != nullptr, "update_on_groups", "reference",
                     "a reference policy, since the loss reads its log-probs", "none");
     ref.assign(n, A(0));
-    score_tree(ctx, *reference, t.tree, d, support, o.micro_batch_tokens, {ref, {}});
+    score_tree(ctx, *reference, t.tree, d, support, o.micro_batch_tokens, {ref, {}}, lane_ranks);
   }
+  detail::expects<state_error>(!lane_ranks || loss.split_invariant, "update_on_groups", "aggregation",
+                               "one that does not depend on how a batch is split, where ranks share the work",
+                               "one that does");
   rl::token_batch<A> batch;
   batch.offsets = t.offsets;
   batch.prompts = t.prompts;
@@ -129,7 +184,6 @@ group_update_report update_on_groups(typename Policy::context_type& ctx, Policy&
   gradient.dentropy = dentropy;
   const auto whole = rl::count(batch.offsets, view<const std::uint8_t, 1>(t.mask), batch.prompts);
 
-  policy.zero_gradients(ctx);
   const auto plan = plan_lanes(t.tree, policy.lanes());
   const auto ranges = plan.split(o.micro_batch_tokens);
   typename Policy::score_options scoring;
@@ -138,7 +192,7 @@ group_update_report update_on_groups(typename Policy::context_type& ctx, Policy&
   scoring.keep = o.keep;
   rl::loss_report in_parts;
   std::int64_t with_advantage = 0, without_gradient = 0;
-  for (const auto range : ranges) {
+  const auto one_part = [&](unit_range range) {
     auto tape = policy.score(ctx, t.tree, plan, range, scoring, {logp, entropy});
     const auto mask = detail::mask_of(t.tree, t.mask, plan, range);
     batch.mask = mask;
@@ -152,10 +206,31 @@ group_update_report update_on_groups(typename Policy::context_type& ctx, Policy&
       }
     }
     policy.backward(ctx, tape, {dlogp, loss.reads_entropy ? std::span<const A>(dentropy) : std::span<const A>{}});
+  };
+  bool finite = true;
+  if (lane_ranks) {
+    auto ranks = *lane_ranks;
+    if constexpr (on_host<typename Policy::context_type>) {
+      parallel_gradients(ctx, policy, ranks, plan, [&](unit_range lane) {
+        for (const auto range : detail::within(lane, ranges)) one_part(range);
+      });
+    } else {
+      detail::fail<state_error>("update_on_groups", "ranks", "a policy in the host's memory", "one on a device");
+    }
+    finite = in_parts.finite();
+    const std::int64_t counts[] = {with_advantage, without_gradient, finite ? 0 : 1};
+    std::vector<std::int64_t> sums(std::begin(counts), std::end(counts));
+    comm::all_reduce_sum<comm::any, std::int64_t>(ranks, sums);
+    with_advantage = sums[0], without_gradient = sums[1], finite = sums[2] == 0;
+    detail::share_tree_scores<A>(ranks, t.tree, plan, {logp, entropy});
+  } else {
+    policy.zero_gradients(ctx);
+    for (const auto range : ranges) one_part(range);
+    policy.finish_gradients(ctx);
+    finite = in_parts.finite();
   }
-  policy.finish_gradients(ctx);
   r.loss = in_parts.value;
-  if (ranges.size() > 1 && loss.split_invariant) {  // one order of summation, however the batch was cut
+  if ((ranges.size() > 1 || lane_ranks) && loss.split_invariant) {  // one order of summation, however the batch was cut
     rl::loss_report once;
     std::vector<A> unused(n), unused_too(n);
     batch.mask = t.mask;
@@ -179,21 +254,20 @@ group_update_report update_on_groups(typename Policy::context_type& ctx, Policy&
   r.kl_to_old = kl / static_cast<double>(t.loss_tokens);
   r.clip_fraction =
       with_advantage > 0 ? static_cast<double>(without_gradient) / static_cast<double>(with_advantage) : 0;
-  if (!in_parts.finite()) {
+  if (!finite) {
     r.step.finite = false;
     return r;
   }
-  r.step = update_policy(ctx, policy, optimizer, state, lr, o.max_norm);
+  r.step = detail::move_policy(ctx, policy, o.ranks, optimizer, state, lr, o.max_norm);
   return r;
 }
 
 // The same for a loss under an aggregation.
-template <class Policy, class Loss, class Aggregation, class Optimizer>
+template <class Policy, class Loss, class Aggregation, class Optimizer, class State>
 group_update_report update_on_groups(typename Policy::context_type& ctx, Policy& policy,
                                      const training_tree<typename Policy::value_type>& t, const distribution& d,
-                                     const Loss& loss, const Aggregation& how, const Optimizer& optimizer,
-                                     policy_optimizer_state<Policy, Optimizer>& state, double lr,
-                                     const group_update_options& o = {},
+                                     const Loss& loss, const Aggregation& how, const Optimizer& optimizer, State& state,
+                                     double lr, const group_update_options& o = {},
                                      std::span<const typename Policy::value_type> old = {},
                                      Policy* reference = nullptr) {
   return update_on_groups(ctx, policy, t, d, make_group_loss<typename Policy::value_type>(ctx, loss, how), optimizer,

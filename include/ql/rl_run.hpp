@@ -18,13 +18,6 @@
 
 namespace ql {
 
-// The user asked to stop; thrown out of long work, caught by the loops below.
-class interruption : public error {
- public:
-  interruption() : error("interrupted") {}
-  const char* id() const noexcept override { return "QL-E0501"; }
-};
-
 enum class run_end : std::uint8_t { finished, interrupted, paused };
 
 struct rl_run_options {
@@ -110,7 +103,8 @@ inline step_finished event_of(const step_metrics& m, bool skipped, std::int64_t 
 
 // Goes on from the trainer's state to the end of its curriculum. Every phase ends with a validation and a checkpoint.
 // Interrupted, it saves what is complete and returns; the same call with the restored trainer goes on. So it does after
-// a pause.
+// a pause. With several ranks all of them run it with the same options; hooks are called on every
+// rank at the same places, and rank 0 alone writes files.
 template <class Trainer, class Observe>
 run_end run_rl(Trainer& trainer, Observe& observe, const rl_run_options& o, rl_run_hooks hooks, rl_run_state& state) {
   if (!hooks.stop) hooks.stop = [] { return false; };
@@ -160,7 +154,7 @@ run_end run_rl(Trainer& trainer, Observe& observe, const rl_run_options& o, rl_r
     std::int64_t scored = 0, trained = 0;
     bool saved = true;
     for (;;) {
-      if (hooks.stop()) throw interruption();
+      if (trainer.on_any_rank(hooks.stop())) throw interruption();
       if (o.steps && trained >= *o.steps) {
         const auto next = course.now(trainer.state().curriculum);
         if (next == curriculum::activity::train || (next == curriculum::activity::score && trained > 0)) {

@@ -6,6 +6,7 @@
 
 #include <ql/curriculum/curriculum.hpp>
 #include <ql/group_update.hpp>
+#include <ql/ranks.hpp>
 #include <ql/recipe.hpp>
 #include <ql/rl/advantage.hpp>
 #include <ql/rl/entropy.hpp>
@@ -190,7 +191,15 @@ class rl_trainer {
   const state_type& state() const { return state_; }
   // The state of another trainer of the same run; weights and optimizer() are put back beside it.
   void restore(state_type s) { state_ = std::move(s); }
-  policy_optimizer_state<Policy, optimizer_type>& optimizer() { return optimizer_; }
+  // The whole of the optimizer's memory, to save or to put back. With a share on each rank it is gathered: all ranks
+  // call it, and the next update deals it out again.
+  policy_optimizer_state<Policy, optimizer_type>& optimizer() {
+    if constexpr (can_shard) {
+      if (sharded_) optimizer_ = whole_state(*ctx_, *policy_, recipe_[slot::optimizer], *ranks_, *sharded_);
+      sharded_.reset();
+    }
+    return optimizer_;
+  }
   const rl_options& options() const { return options_; }
   const Recipe& recipe() const { return recipe_; }
   Environment& env() { return *env_; }
@@ -198,6 +207,28 @@ class rl_trainer {
   // The policy as it was before the first step: for scoring by score_source::initial, for losses that read a reference
   // and for the KL monitor.
   void set_reference(Policy* reference) { reference_ = reference; }
+  // From now on these ranks do the run together: sampling is dealt out, rank 0's environment scores for all, an update
+  // is shared. All ranks build the same trainer and call the same functions; state, weights and metrics are the same on
+  // all of them and, with update_split::lanes, have the bits that one rank alone would give. Whatever fails on one rank
+  // stops all: comm_error names it. Only rank 0's journal (keep_drops) is asked.
+  void share_with(comm::any ranks, const rank_options& how = {})
+    requires on_host<Context>
+  {
+    if (ranks.size() < 2) return;
+    std::uint64_t same = options_.seed;
+    for (const std::int64_t x :
+         {static_cast<std::int64_t>(options_.group_size), options_.groups, options_.updates_per_batch, state_.step,
+          static_cast<std::int64_t>(lengths_.size()), policy_->parameter_count(), static_cast<std::int64_t>(how.update),
+          static_cast<std::int64_t>(how.optimizer)})
+      same = (same ^ static_cast<std::uint64_t>(x)) * 0x100000001b3u, same ^= same >> 29;
+    comm::expect_same(ranks, "recipe, examples and step of rl_trainer", same);
+    ranks_ = ranks;
+    how_ = how;
+  }
+  // Whether `mine` is true on any rank: all of them ask.
+  bool on_any_rank(bool mine) const { return ranks_ ? any_rank(*ranks_, mine) : mine; }
+  // Rank 0 writes files; without ranks that is this process.
+  bool writes_files() const { return !ranks_ || ranks_->rank() == 0; }
   // Called often while answers are sampled, with the number of tokens drawn in this round; what it throws leaves
   // advance() with the state as it was before. The way to interrupt a run.
   void on_sampling(std::function<void(std::int64_t)> f) { between_ = std::move(f); }
@@ -274,10 +305,49 @@ class rl_trainer {
     rollout_options o;
     o.seed = options_.seed, o.what = what, o.group_size = static_cast<std::int32_t>(group_size);
     o.max_new_tokens = max_new_tokens, o.stop = options_.stop, o.session_tokens = options_.session_tokens;
-    return recipe_[slot::engine](*ctx_, policy, *env_, std::span<const rollout_request>(requests), o,
-                                 recipe_[slot::sampler], said, [this](std::int64_t n) {
-                                   if (between_) between_(n);
-                                 });
+    const auto answers = [&](std::span<const rollout_request> some, rollout_report& report) {
+      return recipe_[slot::engine](*ctx_, policy, *env_, some, o, recipe_[slot::sampler], report,
+                                   [this](std::int64_t n) {
+                                     if (between_) between_(n);
+                                   });
+    };
+    if (!ranks_) return answers(requests, said);
+    const auto rank_of = deal_requests(*env_, std::span<const rollout_request>(requests), o, ranks_->size());
+    std::vector<rollout_request> own;
+    for (std::size_t i = 0; i < requests.size(); ++i)
+      if (rank_of[i] == ranks_->rank()) own.push_back(requests[i]);
+    std::pair<std::vector<group<A>>, rollout_report> mine;
+    all_or_none(*ranks_, "sampling", [&] {
+      if (!own.empty()) mine.first = answers(own, mine.second);
+    });
+    auto all = share_values(*ranks_, mine);
+    for (const auto& [groups, report] : all) {
+      said.sampled += report.sampled;
+      said.forwarded += report.forwarded;
+      said.kept_mass_log_sum += report.kept_mass_log_sum;
+    }
+    std::vector<std::size_t> next(all.size(), 0);
+    std::vector<group<A>> out;
+    for (const auto r : rank_of) {
+      const auto k = static_cast<std::size_t>(r);
+      out.push_back(std::move(all[k].first.at(next[k]++)));
+    }
+    return out;
+  }
+
+  void score(std::vector<group<A>>& groups) {
+    if (!ranks_) return score_groups<Environment, A>(*env_, groups);
+    std::vector<rl::outcome> scores;
+    all_or_none(*ranks_, "scoring", [&] {
+      if (ranks_->rank() != 0) return;
+      score_groups<Environment, A>(*env_, groups);
+      for (const auto& g : groups)
+        for (const auto& a : g.answers) scores.push_back(a.score);
+    });
+    scores = std::move(share_values(*ranks_, scores).front());
+    std::size_t i = 0;
+    for (auto& g : groups)
+      for (auto& a : g.answers) a.score = scores.at(i++);
   }
 
   advance_report score_step() {
@@ -295,7 +365,7 @@ class rl_trainer {
       rollout_report said;
       auto groups =
           sample(*scorer, pending, purpose::difficulty, course().answers_to_score(), limits.max_response_tokens, said);
-      score_groups<Environment, A>(*env_, groups);
+      score(groups);
       advance_report r;
       r.kind = advance_kind::scored;
       for (const auto& g : groups) {
@@ -333,14 +403,17 @@ class rl_trainer {
   }
   std::uint64_t attempt() const { return static_cast<std::uint64_t>(state_.step + state_.all_skipped); }
   bool was_dropped(std::uint64_t number) const {
-    return options_.abstained == on_abstention::drop && dropped_ && dropped_(attempt(), number);
+    if (options_.abstained != on_abstention::drop) return false;
+    const bool asked = dropped_ && writes_files();
+    return on_any_rank(asked && dropped_(attempt(), number));
   }
   void drop(std::uint64_t number, const group<A>& g) const {
-    if (drop_) drop_(attempt(), number, why_abstained(g));
+    if (drop_ && writes_files()) drop_(attempt(), number, why_abstained(g));
   }
 
   void enter_phase(const std::string& name) {
     if (!state_.phase.empty() && options_.phase_change == phase_change::fresh_optimizer) {
+      sharded_.reset();
       optimizer_ = make_optimizer_state(*ctx_, *policy_, recipe_[slot::optimizer]);
       state_.updates = 0;
     }
@@ -425,7 +498,7 @@ class rl_trainer {
       auto groups =
           sample(*policy_, chosen.draws, purpose::train, options_.group_size, limits.max_response_tokens, said);
       m.seconds_sampling += clock.lap();
-      score_groups<Environment, A>(*env_, groups);
+      score(groups);
       m.seconds_scoring += clock.lap();
       ++m.rounds;
       std::int64_t kept_now = 0;
@@ -543,6 +616,7 @@ class rl_trainer {
       for (auto i = first; i < std::min(groups.size(), first + size); ++i) some.push_back(&groups[i]);
       trees.push_back(make_training_tree<A>(*env_, std::span<const group<A>* const>(some)));
     }
+    const row_split rows(*this);
     // an inexact policy's own log-probs at the start of the batch; an exact one has recorded them
     constexpr bool exact = Policy::exactness == exactness::exact;
     std::vector<std::vector<A>> old(trees.size());
@@ -553,7 +627,7 @@ class rl_trainer {
         const auto& t = trees[i];
         const auto* support = t.support.empty() ? nullptr : &t.support;
         old[i].assign(t.mask.size(), A(0));
-        score_tree(*ctx_, *policy_, t.tree, d, support, options_.micro_batch_tokens, {old[i], {}});
+        score_tree(*ctx_, *policy_, t.tree, d, support, options_.micro_batch_tokens, {old[i], {}}, lane_ranks());
         if (exact)
           for (std::size_t j = 0; j < t.mask.size(); ++j) {
             if (t.mask[j] == 0) continue;
@@ -562,7 +636,7 @@ class rl_trainer {
           }
         if (looks_at_reference()) {
           std::vector<A> ref(t.mask.size(), A(0));
-          score_tree(*ctx_, *reference_, t.tree, d, support, options_.micro_batch_tokens, {ref, {}});
+          score_tree(*ctx_, *reference_, t.tree, d, support, options_.micro_batch_tokens, {ref, {}}, lane_ranks());
           for (std::size_t j = 0; j < t.mask.size(); ++j) {
             if (t.mask[j] == 0) continue;
             const double x = static_cast<double>(ref[j]) - static_cast<double>(old[i][j]);
@@ -586,14 +660,17 @@ class rl_trainer {
       const double rate = visit_choice(recipe_[slot::schedule], [&](const auto& s) { return s(state_.updates); });
       group_update_options o;
       o.max_norm = options_.max_norm, o.micro_batch_tokens = options_.micro_batch_tokens, o.keep = options_.keep;
+      o.ranks = ranks_, o.split = how_.update;
       o.compare = exact && m.updates == 0 && m.compared == 0 && carried_none(groups);
       const auto loss = visit_choice(recipe_[slot::loss], [&](const auto& plain) {
         const auto l = control.apply(plain, state_.control, m.batch_entropy);
         return visit_choice(recipe_[slot::aggregation],
                             [&](const auto& how) { return make_group_loss<A>(*ctx_, l, how); });
       });
-      const auto report = update_on_groups(*ctx_, *policy_, t, d, loss, recipe_[slot::optimizer], optimizer_, rate, o,
-                                           exact ? std::span<const A>{} : std::span<const A>(old[i]), reference_);
+      const auto report = with_optimizer([&](auto& memory) {
+        return update_on_groups(*ctx_, *policy_, t, d, loss, recipe_[slot::optimizer], memory, rate, o,
+                                exact ? std::span<const A>{} : std::span<const A>(old[i]), reference_);
+      });
       detail::expects<numeric_error>(report.step.finite, "rl_trainer", "gradient",
                                      "finite values in step " + std::to_string(state_.step + 1),
                                      "NaN or infinity; the weights are those before this update");
@@ -626,6 +703,41 @@ class rl_trainer {
       }
     return rl::batch_entropy(view<const A, 1>(entropy), view<const std::int64_t, 1>(offsets));
   }
+  // Ranks that own lanes in an update.
+  std::optional<comm::any> lane_ranks() const {
+    return how_.update == update_split::lanes ? ranks_ : std::optional<comm::any>();
+  }
+  // Splits the rows of an update, where that is asked for, as long as it lives.
+  struct row_split {
+    rl_trainer& of;
+    const bool on;
+    explicit row_split(rl_trainer& t) : of(t), on(t.ranks_ && t.how_.update == update_split::rows) {
+      set(on ? of.ranks_ : std::nullopt);
+    }
+    ~row_split() { set(std::nullopt); }
+    void set(std::optional<comm::any> ranks) {
+      if constexpr (requires { of.policy_->split_rows(ranks); }) {
+        if (on) of.policy_->split_rows(ranks);
+      } else {
+        detail::expects(!on, "rl_trainer", "update_split", "lanes", "rows, which this policy cannot split");
+      }
+    }
+    row_split(const row_split&) = delete;
+    row_split& operator=(const row_split&) = delete;
+  };
+  template <class F>
+  auto with_optimizer(F&& f) {
+    if constexpr (can_shard) {
+      if (ranks_ && how_.optimizer == optimizer_memory::sharded) {
+        if (!sharded_) {
+          sharded_ = shard(*policy_, recipe_[slot::optimizer], *ranks_, optimizer_);
+          optimizer_ = {};
+        }
+        return f(*sharded_);
+      }
+    }
+    return f(optimizer_);
+  }
   bool looks_at_reference() const {
     return reference_ != nullptr && options_.kl_every > 0 && state_.step % options_.kl_every == 0;
   }
@@ -645,7 +757,11 @@ class rl_trainer {
   std::vector<std::int32_t> tasks_;
   std::vector<std::uint32_t> bundles_;
   state_type state_;
+  static constexpr bool can_shard = detail::fused_optimizer<optimizer_type> && on_host<Context>;
   policy_optimizer_state<Policy, optimizer_type> optimizer_;
+  std::optional<sharded_optimizer_state<Policy, optimizer_type>> sharded_;  // instead of it, while ranks have shares
+  std::optional<comm::any> ranks_;
+  rank_options how_;
   std::function<void(std::int64_t)> between_;
   std::function<bool(std::uint64_t step, std::uint64_t group)> dropped_;
   std::function<void(std::uint64_t step, std::uint64_t group, std::string_view why)> drop_;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One rank of the tests in run.py: ranks laws | same_bits | loop | leave | stray
+// One rank of the tests in run.py: ranks laws | same_bits | rows | loop | leave | stray
 #include <ql/backend/cpu/kernels.hpp>
 #include <ql/comm/launch.hpp>
 #include <ql/comm/mpi.hpp>
@@ -10,7 +10,9 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -61,6 +63,51 @@ int same_bits(comm::mpi& c) {
   return 0;
 }
 
+// Rows of two documents split over the ranks: log-probs have the bits of one rank, gradients are the same on all ranks;
+// prints their hash and how far they are from one rank's.
+int rows(comm::mpi& c) {
+  constexpr std::int64_t vocabulary = 45;
+  test::dice d(2);
+  token_tree tree;
+  for (int g = 0; g < 2; ++g) {
+    const auto root = tree.add_root(d.ids(d.between(200, 700), vocabulary));
+    for (int i = 0; i < 4; ++i) tree.add(root, d.ids(d.between(3, 90), vocabulary));
+  }
+  cpu::context ctx({.threads = 1});
+  model::decoder<float, cpu::context> policy(ctx, test::qwen3(vocabulary), {.lanes = 2, .unit_tokens = 300});
+  policy.initialise(ctx, 3, 0.15);
+  const auto plan = plan_lanes(tree, policy.lanes());
+  const auto n = static_cast<std::size_t>(tree.tokens());
+  const auto dlogp = d.reals<float>(tree.tokens());
+  const auto gradients = [&](std::vector<float>& logp) {
+    policy.zero_gradients(ctx);
+    decltype(policy)::score_options o;
+    o.keep = model::keep::inputs;
+    auto tape = policy.score(ctx, tree, plan, plan.all(), o, {logp, {}});
+    policy.backward(ctx, tape, {dlogp, {}});
+    policy.finish_gradients(ctx);
+    std::vector<float> g;
+    for (const auto& p : policy.parameters()) g.insert(g.end(), p.gradient.data(), p.gradient.data() + p.size());
+    return g;
+  };
+  std::vector<float> expected(n, 0), logp(n, 0);
+  const auto alone = gradients(expected);
+  policy.split_rows(comm::any(c));
+  const auto together = gradients(logp);
+  if (logp != expected) return std::fprintf(stderr, "rank %d: other log-probs\n", c.rank()), 1;
+  float size = 0, difference = 0;
+  std::uint64_t hash = 0xcbf29ce484222325u;
+  for (std::size_t i = 0; i < alone.size(); ++i) {
+    size = std::max(size, std::abs(alone[i]));
+    difference = std::max(difference, std::abs(alone[i] - together[i]));
+    hash = (hash ^ std::bit_cast<std::uint32_t>(together[i])) * 0x100000001b3u;
+  }
+  comm::expect_same(c, "the hash of the gradients", hash);
+  if (c.rank() == 0)
+    std::printf("hash %016llx, %g\n", static_cast<unsigned long long>(hash), static_cast<double>(difference / size));
+  return difference <= 1e-5f * size ? 0 : 1;
+}
+
 int run(comm::mpi& c, std::string_view what) {
   if (what == "laws") {
     const auto said = testing::laws::communicator(c, 200000);
@@ -71,6 +118,7 @@ int run(comm::mpi& c, std::string_view what) {
     return said.empty() ? 0 : 1;
   }
   if (what == "same_bits") return same_bits(c);
+  if (what == "rows") return rows(c);
   std::printf("rank %d process %d\n", c.rank(), static_cast<int>(::getpid()));
   std::fflush(stdout);
   if (what == "leave") {
