@@ -76,9 +76,9 @@ inline std::vector<unit_range> within(unit_range lane, std::span<const unit_rang
 }
 
 template <class A>
-void share_tree_scores(comm::any c, const token_tree& tree, const lane_plan& plan, model::scores<A> out) {
-  if (!out.logp.empty()) share_scores<A>(c, tree, plan, out.logp);
-  if (!out.entropy.empty()) share_scores<A>(c, tree, plan, out.entropy);
+void share_tree_scores(comm::any c, const token_tree& t, const lane_plan& plan, model::scores<A> out) {
+  if (!out.logp.empty()) share_scores<A>(c, t, plan, out.logp);
+  if (!out.entropy.empty()) share_scores<A>(c, t, plan, out.entropy);
 }
 
 // One step of the optimizer, whichever way its memory lies.
