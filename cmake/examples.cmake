@@ -3,6 +3,9 @@
 # examples/qwenlong_l1/ is a program of its own (tool.cmake).
 file(GLOB_RECURSE _ql_example_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/examples/*.cpp")
 list(FILTER _ql_example_sources EXCLUDE REGEX "/examples/qwenlong_l1/")
+if(NOT TARGET ql_io)
+  list(FILTER _ql_example_sources EXCLUDE REGEX "/examples/claims/")
+endif()
 set(_ql_examples)
 foreach(source IN LISTS _ql_example_sources)
   file(RELATIVE_PATH _ql_name "${PROJECT_SOURCE_DIR}/examples" "${source}")

@@ -90,17 +90,23 @@ inline aggregation_choice aggregation_of(const rl_settings& s) {
   return rl::token_mean{};
 }
 
+// Sampling: from a book of rollouts where one is given, else from the policy, with the noise of an experiment or none.
+using engine_type = replay_engine<float, perturbed_engine<>>;
+inline engine_type engine_of(const rl_settings& s, const rollout_book<float>* book = nullptr) {
+  return {.book = book, .engine = {.deviation = s.perturbation}};
+}
+
 // The recipe as a map from slot to component. A researcher's change is ql::with(recipe, slot = component).
 inline auto recipe_of(const rl_settings& s) {
   curriculum::phased<retention_choice> course;
-  course.phases = s.phases;
+  course.phases = phases_of(s);
   course.retrospect = retention_of(s);
   course.score = {.source = s.scoring, .group = s.group_size, .at_most = s.score_at_most};
   filter_choice filter = rl::mixed_accuracy{};
   if (!s.dynamic_sampling) filter = rl::all_groups{};
   shaping_choice shaping = no_shaping{};
   if (s.overlong > 0) shaping = overlong_fraction{.fraction = s.overlong};
-  return recipe(slot::engine = replay_engine<float>{},                                             //
+  return recipe(slot::engine = engine_of(s),                                                       //
                 slot::sampler = rl::stochastic{{.temperature = s.temperature, .top_p = s.top_p}},  //
                 slot::curriculum = std::move(course),                                              //
                 slot::filter = filter,                                                             //

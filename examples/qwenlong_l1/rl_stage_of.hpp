@@ -22,8 +22,7 @@ struct rl_stage<T>::parts {
   explicit parts(const rl_stage_request<T>& r)
       : ctx(r.ctx),
         policy(r.policy),
-        trainer(*r.ctx, *r.policy, *r.task,
-                with(recipe_of(r.settings), slot::engine = replay_engine<float>{.book = r.book}),
+        trainer(*r.ctx, *r.policy, *r.task, with(recipe_of(r.settings), slot::engine = engine_of(r.settings, r.book)),
                 options_of(r.settings, r.seed, r.stop)) {
     if (r.reference != nullptr) trainer.set_reference(r.reference);
     if (r.drops != nullptr) trainer.keep_drops(*r.drops);

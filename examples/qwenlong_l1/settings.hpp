@@ -16,10 +16,12 @@ namespace ql::qwenlong {
 enum class advantage_kind : std::uint8_t { grpo, dr_grpo, rloo, task_std };
 enum class loss_kind : std::uint8_t { clip, ratio, cispo };
 enum class aggregation_kind : std::uint8_t { token_mean, prompt_mean, sequence_mean, micro_batch };
+enum class course_kind : std::uint8_t { phased, mixed, single_stage };
 enum class retention_kind : std::uint8_t { zero_accuracy, weighted, random, none };
 
 struct rl_settings {
   std::vector<curriculum::phase> phases;
+  course_kind course = course_kind::phased;
   retention_kind retention = retention_kind::zero_accuracy;
   curriculum::score_source scoring = curriculum::score_source::current;
   std::int64_t score_at_most = 0;
@@ -42,9 +44,24 @@ struct rl_settings {
   ql::phase_change phase_change = ql::phase_change::fresh_optimizer;
   ql::audit audit = ql::audit::first_update;
   std::int64_t kl_every = 5, skips = 10;
+  double perturbation = 0;
   std::int64_t micro_batch_tokens = 1 << 15, session_tokens = 1 << 16;
   model::keep keep = model::keep::everything;
 };
+
+// The phases as they are trained: one after another, or one in the place of all.
+inline std::vector<curriculum::phase> phases_of(const rl_settings& s) {
+  const auto merged = [](const auto& one) {
+    one.broken_rules().throw_if_any();
+    return one.merged().phases;
+  };
+  switch (s.course) {
+    case course_kind::mixed: return merged(curriculum::mixed{.phases = s.phases});
+    case course_kind::single_stage: return merged(curriculum::single_stage{.phases = s.phases});
+    case course_kind::phased: break;
+  }
+  return s.phases;
+}
 
 }  // namespace ql::qwenlong
 
@@ -58,6 +75,9 @@ template <> inline constexpr auto ql::names<ql::qwenlong::loss_kind> = ql::enume
 template <> inline constexpr auto ql::names<ql::qwenlong::aggregation_kind> = ql::enumerators<ql::qwenlong::aggregation_kind>({
     {"token_mean", ql::qwenlong::aggregation_kind::token_mean}, {"prompt_mean", ql::qwenlong::aggregation_kind::prompt_mean},
     {"sequence_mean", ql::qwenlong::aggregation_kind::sequence_mean}, {"micro_batch", ql::qwenlong::aggregation_kind::micro_batch}});
+template <> inline constexpr auto ql::names<ql::qwenlong::course_kind> = ql::enumerators<ql::qwenlong::course_kind>({
+    {"phased", ql::qwenlong::course_kind::phased}, {"mixed", ql::qwenlong::course_kind::mixed},
+    {"single_stage", ql::qwenlong::course_kind::single_stage}});
 template <> inline constexpr auto ql::names<ql::qwenlong::retention_kind> = ql::enumerators<ql::qwenlong::retention_kind>({
     {"zero_accuracy", ql::qwenlong::retention_kind::zero_accuracy}, {"weighted", ql::qwenlong::retention_kind::weighted},
     {"random", ql::qwenlong::retention_kind::random}, {"none", ql::qwenlong::retention_kind::none}});
@@ -91,6 +111,7 @@ template <> inline constexpr auto ql::members<ql::curriculum::phase> = ql::field
     ql::field("max_response_tokens", &ql::curriculum::phase::max_response_tokens, "longest answer"),
     ql::field("steps", &ql::curriculum::phase::steps, "training steps"),
     ql::field("epochs", &ql::curriculum::phase::epochs, "or passes over the phase's examples"),
+    ql::field("tokens", &ql::curriculum::phase::tokens, "or tokens sampled, scored and trained on"),
     ql::field("stop", &ql::curriculum::phase::stop, "or until the score no longer rises"),
     ql::field("batch", &ql::curriculum::phase::batch, "prompts of a training batch"),
     ql::field("generation_batch", &ql::curriculum::phase::generation_batch, "prompts of a generation round; 0: batch"),
@@ -98,6 +119,7 @@ template <> inline constexpr auto ql::members<ql::curriculum::phase> = ql::field
 
 template <> inline constexpr auto ql::members<ql::qwenlong::rl_settings> = ql::fields(
     ql::field("phases", &ql::qwenlong::rl_settings::phases, "from short to long"),
+    ql::field("course", &ql::qwenlong::rl_settings::course, "phase after phase, or one phase of all lengths or of the last"),
     ql::field("retention", &ql::qwenlong::rl_settings::retention, "which earlier examples come along"),
     ql::field("scoring", &ql::qwenlong::rl_settings::scoring, "which policy scores them"),
     ql::field("score_at_most", &ql::qwenlong::rl_settings::score_at_most, "examples scored at a change of phase; 0: all"),
@@ -130,6 +152,7 @@ template <> inline constexpr auto ql::members<ql::qwenlong::rl_settings> = ql::f
     ql::field("audit", &ql::qwenlong::rl_settings::audit, "which recorded log-probs are held against a fresh forward"),
     ql::field("kl_every", &ql::qwenlong::rl_settings::kl_every, "steps between two looks at the KL to the start; 0: never"),
     ql::field("skips", &ql::qwenlong::rl_settings::skips, "empty steps in a row that end the run"),
+    ql::field("perturbation", &ql::qwenlong::rl_settings::perturbation, "deviation of noise on recorded log-probs; 0: exact"),
     ql::field("micro_batch_tokens", &ql::qwenlong::rl_settings::micro_batch_tokens, "bounds memory, changes no bit"),
     ql::field("session_tokens", &ql::qwenlong::rl_settings::session_tokens, "bounds memory, changes no bit"),
     ql::field("keep", &ql::qwenlong::rl_settings::keep, "what is kept for backward"));

@@ -88,6 +88,12 @@ struct length_accuracy {
   std::int64_t items = 0;
 };
 
+// Another number of a validation: "pass@4", "grounding".
+struct named_measure {
+  std::string name = {};
+  double value = 0;
+};
+
 struct validation_finished {
   std::int64_t phase = 0, step = 0;
   std::string moment = "step";  // "before", "step", "phase" (at a phase's end) or "final"
@@ -95,6 +101,7 @@ struct validation_finished {
   double accuracy = 0, low = 0, high = 0;  // over all items
   std::int64_t items = 0;
   std::vector<length_accuracy> by_length = {};
+  std::vector<named_measure> measures = {};
   double seconds = 0;
 };
 

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace ql {
 
@@ -22,6 +23,9 @@ void write_summary(const io::file_path& run);
 // One HTML page of less than 300 KB: no network, no script; readable in light and dark. Text of documents, models and
 // judges is escaped and cut.
 std::string render_report(const io::file_path& run);
+
+// A page of that look: the title is escaped, the body is HTML as it is. Charts are those of ql/io/svg.hpp.
+std::string render_page(std::string_view title, std::string_view body);
 
 // Writes RUN/summary.json and RUN/report.html.
 void write_report(const io::file_path& run);

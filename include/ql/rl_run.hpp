@@ -184,6 +184,7 @@ run_end run_rl(Trainer& trainer, Observe& observe, const rl_run_options& o, rl_r
             const auto said = course.report(trainer.state().curriculum, trainer.state().phase_index + 1);
             e.scored = said.scored, e.retained = said.retained, e.histogram = said.histogram;
           }
+          if constexpr (requires { trainer.state().curriculum.spent; }) e.tokens = trainer.state().curriculum.spent;
           observe(e);
           scored = 0, scoring_seconds = 0;
           begin_phase();

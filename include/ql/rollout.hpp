@@ -4,6 +4,7 @@
 // From examples to groups of answers, and from groups to the tree that an update is computed on.
 
 #include <ql/error.hpp>
+#include <ql/math.hpp>
 #include <ql/model/session.hpp>
 #include <ql/random.hpp>
 #include <ql/rl/reward.hpp>
@@ -15,6 +16,7 @@
 #include <map>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -204,6 +206,42 @@ struct session_engine {
       first = last;
     }
     return out;
+  }
+};
+
+// An experiment: the log-probs of `engine`, each off by N(0, deviation^2), as if another program with other rounding
+// had sampled. The noise of token i of an answer is drawn at position 2^40 + i of the answer's key.
+template <class Engine = session_engine>
+struct perturbed_engine {
+  double deviation = 0;  // nats; 0: as they are
+  Engine engine{};
+
+  template <class Policy, environment E, class Sampler, class Between>
+  auto operator()(typename Policy::context_type& ctx, Policy& policy, E& env, std::span<const rollout_request> requests,
+                  const rollout_options& o, Sampler& sampler, rollout_report& report, Between&& between) const {
+    detail::expects(deviation >= 0, "perturbed_engine", "deviation", "at least 0", deviation);
+    auto groups = engine(ctx, policy, env, requests, o, sampler, report, between);
+    if (deviation == 0) return groups;
+    for (auto& g : groups)
+      for (std::size_t s = 0; s < g.answers.size(); ++s) {
+        const random_key key{.seed = o.seed,
+                             .what = o.what,
+                             .example = static_cast<std::uint32_t>(g.example),
+                             .visit = g.visit,
+                             .sample = static_cast<std::uint32_t>(s)};
+        auto& logp = g.answers[s].logp;
+        for (std::size_t i = 0; i < logp.size(); ++i)
+          logp[i] += static_cast<std::remove_reference_t<decltype(logp[i])>>(
+              deviation * standard_normal(key, (std::uint64_t{1} << 40) + i));
+      }
+    return groups;
+  }
+
+ private:
+  // Box and Muller (1958), of the two uniform numbers of one draw.
+  static double standard_normal(const random_key& key, std::uint64_t position) {
+    const auto bits = random_bits(key, position);
+    return math::sqrt(-2.0 * math::log(uniform(bits, 0))) * math::cos(2 * 3.14159265358979323846 * uniform(bits, 1));
   }
 };
 

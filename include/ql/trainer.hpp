@@ -368,6 +368,7 @@ class rl_trainer {
       score(groups);
       advance_report r;
       r.kind = advance_kind::scored;
+      spend(said.sampled);
       for (const auto& g : groups) {
         const auto e = static_cast<curriculum::example_id>(g.example);
         if (!g.scored() || was_dropped((std::uint64_t{1} << 32) + e)) {
@@ -388,6 +389,10 @@ class rl_trainer {
     } else {
       detail::fail<state_error>("rl_trainer", "curriculum", "one that says what to score", "one that does not");
     }
+  }
+
+  void spend(std::int64_t tokens) {
+    if constexpr (requires { course().spend(state_.curriculum, tokens); }) course().spend(state_.curriculum, tokens);
   }
 
   static std::string why_abstained(const group<A>& g) {
@@ -455,6 +460,7 @@ class rl_trainer {
     }
     m.step = state_.step;
     m.phase_step = state_.phase_step;
+    spend(m.tokens_sampled + m.rows_trained);
     course().end_step(state_.curriculum, pool(), r.kind == advance_kind::trained);
     const auto next = course().now(state_.curriculum);
     r.phase_ended = next != curriculum::activity::train || course().limits(state_.curriculum).name != limits.name;

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include <ql/io/svg.hpp>
 #include "run_files.hpp"
-#include "svg.hpp"
 
 namespace ql {
 namespace {

@@ -75,12 +75,17 @@ inline constexpr auto members<length_accuracy> =
            field("items", &length_accuracy::items));
 
 template <>
+inline constexpr auto members<named_measure> =
+    fields(field("name", &named_measure::name), field("value", &named_measure::value));
+
+template <>
 inline constexpr auto members<validation_finished> =
     fields(field("phase", &validation_finished::phase), field("step", &validation_finished::step),
            field("moment", &validation_finished::moment), field("set", &validation_finished::set),
            field("accuracy", &validation_finished::accuracy), field("low", &validation_finished::low),
            field("high", &validation_finished::high), field("items", &validation_finished::items),
-           field("by_length", &validation_finished::by_length), field("seconds", &validation_finished::seconds));
+           field("by_length", &validation_finished::by_length), field("measures", &validation_finished::measures),
+           field("seconds", &validation_finished::seconds));
 
 template <>
 inline constexpr auto members<scoring_finished> =

@@ -7,8 +7,8 @@
 #include <limits>
 #include <map>
 
+#include <ql/io/svg.hpp>
 #include "run_files.hpp"
-#include "svg.hpp"
 
 namespace ql {
 namespace {
@@ -121,12 +121,7 @@ class page {
     samples();
     timings();
     notes();
-    std::string html =
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
-        "content=\"width=device-width,initial-scale=1\"><title>";
-    html += escaped(title_) + "</title><style>";
-    html.append(style).append(colour_rules()).append("</style></head><body><main>").append(out_);
-    return html.append("</main></body></html>\n");
+    return render_page(title_, out_);
   }
 
  private:
@@ -559,6 +554,15 @@ class page {
 };
 
 }  // namespace
+
+std::string render_page(std::string_view title, std::string_view body) {
+  std::string html =
+      "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
+      "content=\"width=device-width,initial-scale=1\"><title>";
+  html += escaped(title) + "</title><style>";
+  html.append(style).append(colour_rules()).append("</style></head><body><main>").append(body);
+  return html.append("</main></body></html>\n");
+}
 
 std::string render_report(const io::file_path& run) { return page(run).render(); }
 

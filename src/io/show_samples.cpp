@@ -5,8 +5,8 @@
 #include <filesystem>
 #include <set>
 
+#include <ql/io/svg.hpp>
 #include "run_files.hpp"
-#include "svg.hpp"
 
 namespace ql {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "svg.hpp"
+#include <ql/io/svg.hpp>
 
 #include <algorithm>
 #include <cmath>

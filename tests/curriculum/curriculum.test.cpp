@@ -282,6 +282,42 @@ TEST(Phased, AnEndByEpochs) {
   EXPECT_THAT(phase_after, ElementsAre(0, 0, 1));  // 5, 10, 15 of 12 drawn
 }
 
+TEST(Phased, AnEndByTokens) {
+  auto phases = short_then_long();
+  phases[0].steps = 0, phases[0].tokens = 100;
+  phases[1].steps = 0, phases[1].tokens = 60;
+  const phased<zero_accuracy> course{.phases = phases, .score = {.group = 4}};
+  auto s = course.start(ten, 1);
+  course.spend(s, 99);
+  step(course, s, ten);
+  EXPECT_EQ(s.phase, 0);
+  course.spend(s, 1);
+  step(course, s, ten);
+  ASSERT_EQ(course.now(s), activity::score);
+  EXPECT_EQ(s.spent, 0);  // what follows is spent on the next phase
+  course.spend(s, 50);
+  for (const auto& d : course.pending(s)) course.observe_score(s, ten, d.example, group_of_4(0));
+  ASSERT_EQ(course.now(s), activity::train);
+  EXPECT_EQ(s.spent, 50);
+  course.spend(s, 10);
+  course.select(s, ten, 4);
+  course.end_step(s, ten, false);  // a step without an update has its cost all the same
+  EXPECT_EQ(course.now(s), activity::finished);
+
+  const mixed all{.phases = phases};
+  EXPECT_EQ(all.merged().phases[0].tokens, 160);
+  auto one = all.start(ten, 1);
+  all.spend(one, 159);
+  step(all, one, ten);
+  EXPECT_EQ(all.now(one), activity::train);
+  all.spend(one, 1);
+  step(all, one, ten);
+  EXPECT_EQ(all.now(one), activity::finished);
+  phases[1].tokens = 0, phases[1].steps = 3;
+  EXPECT_THAT(mixed{.phases = phases}.broken_rules().text(), HasSubstr("tokens in every phase or in none"));
+  EXPECT_THROW(course.spend(s, -1), ql::argument_error);
+}
+
 TEST(Phased, AnEndByPlateau) {
   auto phases = short_then_long();
   phases[0].steps = 0, phases[0].stop = {.window = 2, .patience = 3, .gain = 0.1};

@@ -97,6 +97,39 @@ TEST(Statistics, McNemarAsStatsmodels) {
   EXPECT_THROW(mcnemar_exact(-1, 2), ql::argument_error);
 }
 
+// The mass of Student's density between -t and t, by Simpson's rule.
+double student_mass(double freedom, double t) {
+  const auto density = [&](double x) {
+    return std::tgamma((freedom + 1) / 2) / (std::sqrt(freedom * 3.14159265358979323846) * std::tgamma(freedom / 2)) *
+           std::pow(1 + x * x / freedom, -(freedom + 1) / 2);
+  };
+  constexpr int n = 4000;
+  double sum = density(0) + density(t);
+  for (int i = 1; i < n; ++i) sum += (i % 2 == 1 ? 4 : 2) * density(t * i / n);
+  return 2 * sum * t / n / 3;
+}
+
+// One and two degrees of freedom in closed form, others against the integral of the density.
+TEST(Statistics, StudentsQuantilesAndIntervals) {
+  EXPECT_NEAR(student_quantile(1, 0.95), std::tan(0.475 * 3.14159265358979323846), 1e-9);
+  EXPECT_NEAR(student_quantile(2, 0.95), 0.95 * std::sqrt(2 / (1 - 0.95 * 0.95)), 1e-12);
+  for (int freedom : {3, 4, 5, 7, 8, 30, 75})
+    for (double confidence : {0.5, 0.9, 0.95, 0.99})
+      EXPECT_NEAR(student_mass(freedom, student_quantile(freedom, confidence)), confidence, 1e-11) << freedom;
+  EXPECT_NEAR(student_quantile(4, 0.95), 2.7764451051977987, 1e-11);  // as every table has it
+  EXPECT_NEAR(student_quantile(1000, 0.95), normal_quantile(0.975), 3e-3);
+  const double five[] = {1, 2, 3, 4, 5};
+  const auto i = student_interval(five);
+  EXPECT_EQ(i.estimate, 3);
+  EXPECT_NEAR(i.high - 3, 2.7764451051977987 * std::sqrt(0.5), 1e-11);
+  EXPECT_NEAR(i.low + i.high, 6, 1e-12);
+  const auto one = student_interval(std::span(five, 1));
+  EXPECT_TRUE(one.estimate == 1 && std::isinf(one.low) && std::isinf(one.high));
+  EXPECT_THROW(student_interval({}), ql::argument_error);
+  EXPECT_THROW(student_quantile(0, 0.95), ql::argument_error);
+  EXPECT_THROW(student_quantile(3, 1), ql::argument_error);
+}
+
 TEST(Statistics, WilsonAsStatsmodels) {
   for (const auto& g : goldens::wilson) {
     const auto i = wilson_interval(g.successes, g.n, g.confidence);

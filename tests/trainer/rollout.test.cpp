@@ -6,6 +6,9 @@
 #include <ql/rl/sampler.hpp>
 
 #include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
 #include <trainer/support/lookup_task.hpp>
 
 namespace {
@@ -95,6 +98,44 @@ TEST_F(Groups, TrainWithTheBitsTheyWereSampledWith) {
   for (const auto* g : chosen)
     for (const auto& a : g->answers) sum -= static_cast<double>(a.advantage) * static_cast<double>(a.length());
   EXPECT_NEAR(whole.loss, sum / static_cast<double>(t.loss_tokens), 1e-6);
+}
+
+// Everything but the log-probs stays; the noise has the deviation asked for, is seeded, and none is shared.
+TEST_F(Groups, PerturbedLogProbs) {
+  const auto sample_with = [&](double deviation) {
+    rollout_options o;
+    o.seed = 11, o.group_size = 4, o.max_new_tokens = 5, o.stop = {test::lookup_task::end};
+    rollout_report r;
+    auto groups = perturbed_engine<>{.deviation = deviation}(
+        ctx, policy, task, std::span<const rollout_request>(requests), o, sampler, r, [](std::int64_t) {});
+    score_groups<test::lookup_task, float>(task, groups);
+    return groups;
+  };
+  const auto exact = sample();
+  EXPECT_EQ(sample_with(0), exact);
+  const auto noisy = sample_with(0.1);
+  EXPECT_EQ(noisy, sample_with(0.1));
+  double sum = 0, squares = 0, n = 0;
+  std::vector<double> seen;
+  for (std::size_t g = 0; g < exact.size(); ++g)
+    for (std::size_t s = 0; s < exact[g].answers.size(); ++s) {
+      const auto &a = exact[g].answers[s], &b = noisy[g].answers[s];
+      EXPECT_EQ(a.tokens, b.tokens);
+      EXPECT_EQ(a.entropy, b.entropy);
+      EXPECT_EQ(a.score, b.score);
+      for (std::size_t i = 0; i < a.logp.size(); ++i) {
+        const double d = static_cast<double>(b.logp[i]) - static_cast<double>(a.logp[i]);
+        sum += d, squares += d * d, ++n;
+        seen.push_back(d);
+      }
+    }
+  ASSERT_GT(n, 100);
+  EXPECT_NEAR(sum / n, 0, 4 * 0.1 / std::sqrt(n));
+  EXPECT_NEAR(squares / n, 0.01, 4 * 0.01 * std::sqrt(2 / n));
+  std::sort(seen.begin(), seen.end());
+  EXPECT_GT(std::unique(seen.begin(), seen.end(), [](double x, double y) { return y - x < 1e-7; }) - seen.begin(),
+            static_cast<std::ptrdiff_t>(n) - 5);
+  EXPECT_THROW(sample_with(-1), argument_error);
 }
 
 TEST_F(Groups, OtherWeightsAreNoticed) {

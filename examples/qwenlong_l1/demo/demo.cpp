@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "demo.hpp"
 
+#include <ql/eval/metrics.hpp>
 #include <ql/eval/statistics.hpp>
 #include <ql/io/run_directory.hpp>
-#include <ql/io/safetensors.hpp>
+#include <ql/io/weights.hpp>
 #include <ql/report.hpp>
 
 #include <algorithm>
@@ -25,8 +26,9 @@ using policy_type = policy_of<scalar_type>;
 using vocabulary = data::phrase_vocabulary;
 
 constexpr std::int32_t lengths[] = {128, 256, 512, 1024};
-constexpr std::int32_t question_room =
-    12;  // tokens that a question takes at most: document and question fit the length
+// Tokens that a question takes at most: document and question fit the length.
+constexpr std::int32_t question_room = 12;
+constexpr std::int64_t sampled_documents = 32;  // of each length, for pass@k
 
 // What a checkpoint says besides weights and optimizer.
 struct progress {
@@ -104,6 +106,7 @@ class demo {
     detail::stopwatch whole;
     bool complete = true;
     try {
+      if (progress_.stage < 2 && !settings_.start.empty()) begin_from(settings_.start);
       if (progress_.stage < 1) drill();
       if (progress_.stage < 2) warm_up();
       if (progress_.stage < 4) complete = learn();
@@ -147,6 +150,13 @@ class demo {
     tell(e);
   }
 
+  // The warmed-up policy of another run.
+  void begin_from(const std::string& folder) {
+    io::load_weights(ctx_, io::checkpoint::open(folder), base_);
+    progress_.stage = 2;
+    save(0, [&](checkpoint_writer& w) { put_weights(w, "weights/", base_); });
+  }
+
   void drill() {
     tell(phase_started{.phase = drill_phase,
                        .stage = "sft",
@@ -178,22 +188,53 @@ class demo {
         ctx_, base_, settings_.seed, settings_.warm_up,
         [&] {
           double right = 0;
-          const auto scores = greedy_scores(base_, gate);
-          for (double s : scores) right += s;
-          return right / static_cast<double>(scores.size());
+          const auto groups = greedy_groups(base_, gate);
+          for (const auto& g : groups) right += g.mean_score();
+          return right / static_cast<double>(groups.size());
         },
         [&](const tiny::warm_up_progress& q) {
           supervised_row(warm_up_phase, q, progress_.steps, settings_.warm_up.rate);
         });
     if (p.accuracy < settings_.warm_up.gate)
       tell(warning{.what = "warm-up ended below its gate, at " + std::to_string(p.accuracy), .step = p.step});
+    export_policy(base_, "warm_up");
     progress_.stage = 2, progress_.steps += p.step, progress_.warm_up_accuracy = p.accuracy;
     save(progress_.steps, [&](checkpoint_writer& w) { put_weights(w, "weights/", base_); });
   }
 
+  // A control: SFT goes on, on new documents, for as many tokens as RL would have seen.
+  void continue_sft(policy_type& policy) {
+    resumed_.reset();
+    tell(validated(policy, "before", first_rl_phase, progress_.steps));
+    auto o = settings_.warm_up;
+    o.longest = settings_.continued.longest, o.growing = 0, o.gate = 0, o.more_steps = 0;
+    o.steps = (settings_.continued.tokens + o.tokens - 1) / o.tokens;
+    tell(phase_started{.phase = first_rl_phase,
+                       .step = progress_.steps,
+                       .stage = "sft",
+                       .name = "SFT continued",
+                       .steps = o.steps,
+                       .max_length = o.longest});
+    begin_rows();
+    const auto p = tiny::warm_up(
+        ctx_, policy, settings_.seed, o, [] { return 1.0; },
+        [&](const tiny::warm_up_progress& q) { supervised_row(first_rl_phase, q, progress_.steps, o.rate); },
+        std::uint32_t{1} << 24);
+    tell(validated(policy, "final", first_rl_phase, progress_.steps + p.step));
+    export_policy(policy, "policy");
+    progress_.stage = 4;
+  }
+
   bool learn() {
+    auto policy =
+        tiny::with_rope(ctx_, base_, settings_.yarn > 1 ? tiny::stretched(settings_.yarn) : base_.config().rope);
+    if (settings_.continued.tokens > 0) {
+      continue_sft(policy);
+      return true;
+    }
     demo_task task;
-    task.of.lenient = settings_.judge != 0;
+    task.of.by_rule = settings_.reward != reward_kind::judge, task.of.by_judge = settings_.reward != reward_kind::rule;
+    task.of.permissive = settings_.judge == judge_kind::permissive;
     task.shuffled = settings_.shuffle_rewards != 0;
     task.seed = settings_.seed;
     std::uint32_t index = 0;
@@ -204,8 +245,6 @@ class demo {
                           static_cast<std::uint32_t>(settings_.documents), from, to);
       index += static_cast<std::uint32_t>(settings_.documents);
     }
-    auto policy =
-        tiny::with_rope(ctx_, base_, settings_.yarn > 1 ? tiny::stretched(settings_.yarn) : base_.config().rope);
     std::optional<policy_type> reference;
     if (settings_.rl.kl_every > 0) reference.emplace(tiny::with_rope(ctx_, policy, policy.config().rope));
     rl_stage<scalar_type> stage({.ctx = &ctx_,
@@ -227,7 +266,7 @@ class demo {
     o.first_phase = first_rl_phase, o.first_step = progress_.steps;
     rl_run_hooks hooks;
     hooks.stop = stop_;
-    hooks.validate = [&](const std::string& moment) { return validate(policy, moment); };
+    hooks.validate = [&](const std::string&) { return validate(policy); };
     hooks.log_samples = [&](std::int64_t phase, std::int64_t step) { log_samples(task.of, stage, phase, step); };
     hooks.save = [&] {
       return save(progress_.steps + stage.steps(), [&](checkpoint_writer& w) {
@@ -238,19 +277,35 @@ class demo {
     };
     hooks.best = [&](const std::string& name) { store_.set_best(name); };
     if (stage.run(*tell_, o, hooks, progress_.rl) == run_end::interrupted) return false;
-    export_policy(policy);
+    export_policy(policy, "policy");
     progress_.stage = 4;
     return true;
   }
 
-  validation_finished validate(policy_type& policy, const std::string&) {
+  validation_finished validated(policy_type& policy, const char* moment, std::int64_t phase, std::int64_t step) {
+    auto v = validate(policy);
+    v.moment = moment, v.phase = phase, v.step = step;
+    return v;
+  }
+
+  validation_finished validate(policy_type& policy) {
     detail::stopwatch clock;
     validation_finished v;
     std::vector<double> all;
     std::vector<std::uint32_t> documents;
+    double quoted = 0, tokens = 0, right_by_rule = 0;
     for (std::size_t i = 0; i < held_out_.size(); ++i) {
       auto& task = held_out_[i];
-      const auto right = greedy_scores(policy, task);
+      std::vector<double> right;
+      for (const auto& g : greedy_groups(policy, task)) {
+        const auto& a = g.answers.front();
+        const auto& question = task.of.asked(g.example);
+        right.push_back(g.mean_score());
+        quoted += static_cast<double>(data::quoted_evidence(a.tokens, task.of.document(g.example), question)) /
+                  static_cast<double>(question.evidence.size());
+        right_by_rule += data::token_reward(a.tokens, question.gold);
+        tokens += static_cast<double>(a.length());
+      }
       std::vector<std::uint32_t> document;
       for (auto d : task.of.document_of) document.push_back(static_cast<std::uint32_t>(d));
       const auto in = eval::bootstrap_interval(right, document, {.replicates = 2000});
@@ -261,18 +316,44 @@ class demo {
     const auto in = eval::bootstrap_interval(all, documents, {.replicates = 2000});
     v.accuracy = in.estimate, v.low = in.low, v.high = in.high, v.items = static_cast<std::int64_t>(all.size());
     v.set = "held-out documents";
+    const auto n = static_cast<double>(all.size());
+    v.measures = {{"rule", right_by_rule / n}, {"grounding", quoted / n}, {"length", tokens / n}};
+    if (settings_.samples > 0) pass_at(policy, v.measures);
     v.seconds = clock.lap();
     return v;
   }
 
-  std::vector<double> greedy_scores(policy_type& policy, demo_task& task) {
+  // pass@1, 2, 4, ... of answers drawn at temperature 1 to the first documents of each length.
+  void pass_at(policy_type& policy, std::vector<named_measure>& out) {
+    std::vector<std::int64_t> right;
+    for (auto& task : held_out_) {
+      std::vector<std::int64_t> some;
+      for (std::int64_t e = 0; e < task.examples() && task.bundle(e) < sampled_documents; ++e) some.push_back(e);
+      for (const auto& g : answer_groups<scalar_type>(ctx_, policy, task, some,
+                                                      {.seed = settings_.seed,
+                                                       .group_size = static_cast<std::int32_t>(settings_.samples),
+                                                       .max_new_tokens = 28,
+                                                       .stop = {vocabulary::eos},
+                                                       .temperature = 1,
+                                                       .interrupted = stop_})) {
+        double sum = 0;
+        for (const double s : g.scores()) sum += s;
+        right.push_back(static_cast<std::int64_t>(sum));
+      }
+    }
+    for (std::int64_t k = 1; k <= settings_.samples && !right.empty(); k *= 2) {
+      double sum = 0;
+      for (const auto r : right) sum += eval::pass_at_k(settings_.samples, r, k);
+      out.push_back({"pass@" + std::to_string(k), sum / static_cast<double>(right.size())});
+    }
+  }
+
+  // The greedy answer to each question.
+  std::vector<group<float>> greedy_groups(policy_type& policy, demo_task& task) {
     std::vector<std::int64_t> all(static_cast<std::size_t>(task.examples()));
     for (std::size_t e = 0; e < all.size(); ++e) all[e] = static_cast<std::int64_t>(e);
-    std::vector<double> scores;
-    for (const auto& g : answer_groups<scalar_type>(
-             ctx_, policy, task, all, {.max_new_tokens = 28, .stop = {vocabulary::eos}, .interrupted = stop_}))
-      scores.push_back(g.mean_score());
-    return scores;
+    return answer_groups<scalar_type>(ctx_, policy, task, all,
+                                      {.max_new_tokens = 28, .stop = {vocabulary::eos}, .interrupted = stop_});
   }
 
   // Every tenth step: the answers to one question that some got right.
@@ -294,9 +375,10 @@ class demo {
         if (a.tokens[k] == vocabulary::so_the_answer_is) e.answer = std::string(vocabulary::text(a.tokens[k + 1]));
       const answer_request request{g.example, g.visit, static_cast<std::uint32_t>(i), a.tokens, a.finish};
       e.rule = task.rule(request);
-      if (*e.rule < 1 && task.lenient) e.judge = task.judge(request);
+      if (task.by_judge && (*e.rule < 1 || !task.by_rule)) e.judge = task.judge(request);
       e.why = *e.rule >= 1       ? "the answer is the gold one"
-              : e.judge == 1.0   ? "the judge: another name of the gold answer"
+              : e.judge == 1.0   ? task.permissive ? "the judge: the gold answer is named"
+                                                   : "the judge: another name of the gold answer"
               : e.answer.empty() ? "no answer was given"
               : a.truncated()    ? "cut off before the end"
                                  : "another answer";
@@ -310,9 +392,9 @@ class demo {
     }
   }
 
-  // RUN/policy: config.json, model.safetensors, tokenizer.json and their companions.
-  void export_policy(const policy_type& policy) {
-    const std::string folder = directory_ / "policy";
+  // A folder of the run: config.json, model.safetensors, tokenizer.json and their companions.
+  void export_policy(const policy_type& policy, std::string_view name) {
+    const std::string folder = directory_ / name;
     std::filesystem::create_directories(folder);
     const auto& c = policy.config();
     using io::json::value;
@@ -345,25 +427,8 @@ class demo {
                    "{\n  \"eos_token_id\": " + std::to_string(vocabulary::eos) + "\n}\n");
     io::write_file(folder + "/tokenizer.json", vocabulary::tokenizer_json());
     io::write_file(folder + "/tokenizer_config.json", vocabulary::tokenizer_config_json());
-    for (const char* old : {"/model.safetensors"}) std::filesystem::remove(folder + old);
-    std::vector<io::tensor_entry> tensors;
-    for (const auto& p : policy.parameters()) {
-      io::tensor_entry t;
-      t.name = p.name;
-      t.type = io::dtype::f32;
-      if (p.vector()) {
-        t.shape = {p.size()};
-      } else {
-        t.shape = {p.rows, p.columns};
-      }
-      tensors.push_back(std::move(t));
-    }
-    io::save(std::move(tensors), folder, [&](const io::tensor_entry& t) {
-      for (const auto& p : policy.parameters())
-        if (p.name == t.name)
-          return std::as_bytes(std::span<const float>(p.master.data(), static_cast<std::size_t>(p.size())));
-      return std::span<const std::byte>{};
-    });
+    std::filesystem::remove(folder + "/model.safetensors");
+    io::save_weights(policy, folder, io::dtype::f32);
   }
 
   void begin_rows() {

@@ -12,11 +12,13 @@
 
 namespace ql::tiny {
 
-// Rule and local judge: the token after the last "so the answer is" against gold, or against what means the same.
+// The rule holds the token after the last "so the answer is" against gold, the judge against what means the same; a
+// permissive judge is content with either anywhere in the answer.
 struct document_task {
   std::vector<data::generated_document> documents;
   std::vector<std::int32_t> document_of, question_of;  // by example
-  bool lenient = true;                                 // ask the equivalence judge where the rule says no
+  bool by_rule = true, by_judge = true;                // the larger of the two counts
+  bool permissive = false;
 
   void add(data::generated_document d) {
     const auto at = static_cast<std::int32_t>(documents.size());
@@ -39,13 +41,22 @@ struct document_task {
   std::span<const token> question(std::int64_t e) const { return asked(e).prompt; }
   std::int32_t task(std::int64_t e) const { return static_cast<std::int32_t>(asked(e).kind); }
   double rule(const answer_request& a) const { return data::token_reward(a.tokens, asked(a.example).gold); }
-  double judge(const answer_request& a) const { return data::equivalent_token_reward(a.tokens, asked(a.example).gold); }
+  double judge(const answer_request& a) const {
+    const auto gold = asked(a.example).gold;
+    if (!permissive) return data::equivalent_token_reward(a.tokens, gold);
+    using vocabulary = data::phrase_vocabulary;
+    for (const auto t : a.tokens) {
+      const token only[] = {vocabulary::so_the_answer_is, t, vocabulary::eos};
+      if (data::equivalent_token_reward(only, gold) > 0) return 1;
+    }
+    return 0;
+  }
   std::vector<rl::outcome> score(std::span<const answer_request> batch) const {
     std::vector<rl::outcome> out;
     out.reserve(batch.size());
     for (const auto& a : batch) {
-      const double by_rule = rule(a);
-      out.push_back(rl::scored{lenient && by_rule < 1 ? math::max(by_rule, judge(a)) : by_rule});
+      const double said = by_rule ? rule(a) : 0;
+      out.push_back(rl::scored{by_judge && said < 1 ? math::max(said, judge(a)) : said});
     }
     return out;
   }

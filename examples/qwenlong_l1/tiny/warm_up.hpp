@@ -88,16 +88,16 @@ warm_up_progress drill(cpu::context& ctx, policy_of<T>& policy, std::uint64_t se
   return p;
 }
 
-// Answers to questions; `accuracy()` is what the gate looks at.
+// Answers to questions; `accuracy()` is what the gate looks at, `first` the first document's number.
 template <class T, class Accuracy, class Said>
 warm_up_progress warm_up(cpu::context& ctx, policy_of<T>& policy, std::uint64_t seed, const warm_up_options& o,
-                         Accuracy&& accuracy, Said&& said) {
+                         Accuracy&& accuracy, Said&& said, std::uint32_t first = 0) {
   using A = typename policy_of<T>::value_type;
   const rl::adamw optimizer{.beta1 = 0.9, .beta2 = 0.98, .weight_decay = o.weight_decay};
   auto state = make_optimizer_state(ctx, policy, optimizer);
   warm_up_progress p;
   p.steps = o.steps;
-  std::uint32_t index = 0;
+  std::uint32_t index = first;
   const auto run = [&](std::int64_t steps, bool grow) {
     for (std::int64_t step = 0; step < steps; ++step) {
       const double done = static_cast<double>(step) / static_cast<double>(steps);

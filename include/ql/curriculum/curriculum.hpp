@@ -146,6 +146,7 @@ struct phased_state {
   std::int64_t phase = 0;  // while scoring: the one that is over
   std::int64_t step = 0, total_steps = 0;
   std::int64_t drawn = 0;  // prompts or bundles, in this phase
+  std::int64_t spent = 0;  // tokens, on this phase; while scoring: on the next one
 
   difficulty_table difficulty;
   std::vector<std::uint32_t> train_visits, score_visits;  // of each example
@@ -237,6 +238,12 @@ struct phased {
     return true;
   }
 
+  // Tokens that were sampled or trained on for the phase at hand (when scoring: for the next one).
+  void spend(state& s, std::int64_t tokens) const {
+    detail::expects(tokens >= 0, "phased.spend", "tokens", "at least 0", tokens);
+    s.spent += tokens;
+  }
+
   void end_step(state& s, const pool& data, bool counted = true) const {
     expects_activity(s, activity::train, "phased.end_step");
     expects_same(s, data, "phased.end_step");
@@ -252,6 +259,7 @@ struct phased {
     s.watch.score_groups = 0;
     const auto size = static_cast<std::int64_t>(units(s.members, data).items.size());
     const bool over = (p.steps > 0 && s.step >= p.steps) || (p.epochs > 0 && s.drawn >= p.epochs * size) ||
+                      (p.tokens > 0 && s.spent >= p.tokens) ||
                       (p.stop.window > 0 && s.watch.since_best >= p.stop.patience);
     if (!over) return;
     if (static_cast<std::size_t>(s.phase) + 1 == phases.size()) {
@@ -262,6 +270,7 @@ struct phased {
     work.examples = wants_scores(data, s.phase + 1, s.seed, &s.difficulty);
     work.count.assign(work.examples.size(), 0);
     work.mean.assign(work.examples.size(), 0);
+    s.spent = 0;
     s.at = activity::score;
     if (work.examples.empty()) next_phase(s, data);
   }
@@ -472,7 +481,7 @@ struct phased {
 };
 
 // One phase in the place of many, made of the same list, so that arms of an experiment differ in a type alone: the
-// limits and batches of the last phase, the lengths that Band says, and the steps (or epochs) of all phases added.
+// limits and batches of the last phase, the lengths that Band says, and the steps (epochs, tokens) of all phases added.
 template <class Band, index_sampler Sampler = epoch_sampler>
 struct one_phase {
   std::vector<phase> phases;
@@ -485,8 +494,8 @@ struct one_phase {
   whole merged() const {
     phase p = phases.back();
     p.lo_exclusive = Band::lo_exclusive(phases);
-    p.steps = 0, p.epochs = 0;
-    for (const auto& x : phases) p.steps += x.steps, p.epochs += x.epochs;
+    p.steps = 0, p.epochs = 0, p.tokens = 0;
+    for (const auto& x : phases) p.steps += x.steps, p.epochs += x.epochs, p.tokens += x.tokens;
     return {.phases = {p}, .retrospect = {}, .score = {}, .sampler = sampler};
   }
   problem_list broken_rules() const {
@@ -498,6 +507,8 @@ struct one_phase {
                 "steps in every phase or in none", "those of all phases are added");
       b.require((p.epochs > 0) == (first.epochs > 0), "epochs", static_cast<double>(p.epochs),
                 "epochs in every phase or in none", "those of all phases are added");
+      b.require((p.tokens > 0) == (first.tokens > 0), "tokens", static_cast<double>(p.tokens),
+                "tokens in every phase or in none", "those of all phases are added");
     }
     b.prefix.clear();
     return b;
@@ -518,6 +529,7 @@ struct one_phase {
     merged().hold(s, data, examples);
   }
   bool observe(state& s, example_id e, std::span<const double> scores) const { return merged().observe(s, e, scores); }
+  void spend(state& s, std::int64_t tokens) const { merged().spend(s, tokens); }
   void end_step(state& s, const pool& data, bool counted = true) const { merged().end_step(s, data, counted); }
   const phase_report& report(const state& s, std::int64_t k) const { return s.reports.at(static_cast<std::size_t>(k)); }
   friend bool operator==(const one_phase&, const one_phase&) = default;

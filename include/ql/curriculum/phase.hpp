@@ -54,6 +54,7 @@ struct phase {
   std::int64_t max_response_tokens = 0;
   std::int64_t steps = 0;   // ends after so many steps; 0: not by steps
   std::int64_t epochs = 0;  // ends when every example was drawn so often; 0: not by epochs
+  std::int64_t tokens = 0;  // ends when so many were spent on it, its scoring included; 0: not by tokens
   plateau stop{};           // ends when the score no longer rises
   std::int64_t batch = 0;
   std::int64_t generation_batch = 0;  // prompts of one generation round; 0: batch
@@ -80,13 +81,14 @@ struct phase {
               "prompts of one generation round, 0 for the batch");
     b.require(steps >= 0, "steps", number(steps), "at least 0", "0 where the phase does not end by steps");
     b.require(epochs >= 0, "epochs", number(epochs), "at least 0", "0 where the phase does not end by epochs");
+    b.require(tokens >= 0, "tokens", number(tokens), "at least 0", "0 where the phase does not end by tokens");
     b.require(stop.window >= 0, "stop.window", number(stop.window), "at least 0",
               "0 where the phase does not end on a plateau");
     b.require(stop.window == 0 || stop.patience > 0, "stop.patience", number(stop.patience), "above 0",
               "steps without a gain");
     b.require(stop.window == 0 || stop.gain > 0, "stop.gain", stop.gain, "above 0", "or the phase might never end");
-    b.require(steps > 0 || epochs > 0 || stop.window > 0, "steps", number(steps),
-              "an end: steps, epochs or stop.window above 0", "say when the phase is over");
+    b.require(steps > 0 || epochs > 0 || tokens > 0 || stop.window > 0, "steps", number(steps),
+              "an end: steps, epochs, tokens or stop.window above 0", "say when the phase is over");
     b.require(retention.count >= 0, "retention.count", number(retention.count), "at least 0",
               "0 to go by retention.fraction");
     b.require(retention.fraction >= 0, "retention.fraction", retention.fraction, "at least 0",

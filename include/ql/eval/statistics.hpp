@@ -269,6 +269,48 @@ inline double normal_quantile(double p) {
   return q < 0 ? -z : z;
 }
 
+// The two-sided quantile t of Student's distribution: P(|T| <= t) = confidence with `freedom` degrees of freedom (the
+// finite sums of Abramowitz and Stegun, 26.7.3 and 26.7.4, inverted by bisection).
+//   student_quantile(4, 0.95)   is 2.7764
+inline double student_quantile(std::int64_t freedom, double confidence) {
+  detail::expects(freedom >= 1 && freedom <= 100'000, "student_quantile", "freedom", "1 to 100000", freedom);
+  detail::expects(confidence > 0 && confidence < 1, "student_quantile", "confidence", "between 0 and 1", confidence);
+  constexpr double half_pi = 1.57079632679489661923;
+  const bool odd = freedom % 2 != 0;
+  const auto within = [&](double angle) {  // P(|T| <= sqrt(freedom) tan(angle))
+    const double s = math::sin(angle), c = math::cos(angle);
+    double term = odd ? c : 1, sum = freedom == 1 ? 0 : term;
+    for (std::int64_t k = odd ? 3 : 2; k <= freedom - 2; k += 2) {
+      term *= c * c * static_cast<double>(k - 1) / static_cast<double>(k);
+      sum += term;
+    }
+    return odd ? (angle + s * sum) / half_pi : s * sum;
+  };
+  double low = 0, high = half_pi;
+  for (int i = 0; i < 100; ++i) {
+    const double middle = 0.5 * (low + high);
+    (within(middle) < confidence ? low : high) = middle;
+  }
+  return math::sqrt(static_cast<double>(freedom)) * math::sin(low) / math::cos(low);
+}
+
+// The mean of a few independent values (one a seed, say) with Student's interval; one value alone: all of the line.
+//   student_interval({{1, 2, 3, 4, 5}})   is {3, 1.0368, 4.9632}
+inline interval student_interval(std::span<const double> values, double confidence = 0.95) {
+  detail::expects(!values.empty(), "student_interval", "values", "at least one", values.size());
+  const auto n = static_cast<double>(values.size());
+  const double mean = detail::mean_of(values);
+  if (values.size() == 1) {
+    constexpr double infinity = std::numeric_limits<double>::infinity();
+    return {mean, -infinity, infinity};
+  }
+  double squares = 0;
+  for (double v : values) squares = math::fma(v - mean, v - mean, squares);
+  const double half =
+      student_quantile(static_cast<std::int64_t>(values.size()) - 1, confidence) * math::sqrt(squares / (n - 1) / n);
+  return {mean, mean - half, mean + half};
+}
+
 // A share with Wilson's score interval (1927): inside [0, 1], also at 0 and n. For independent items.
 //   wilson_interval(8, 10)   is {0.8, 0.4902, 0.9433}
 inline interval wilson_interval(std::int64_t successes, std::int64_t n, double confidence = 0.95) {
