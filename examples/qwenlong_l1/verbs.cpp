@@ -10,6 +10,7 @@ verb sft_verb();
 verb rollout_verb();
 verb update_verb();
 verb check_verb();
+verb plan_verb();
 verb inspect_verb();
 verb convert_verb();
 verb tokenize_verb();
@@ -28,9 +29,10 @@ verb explain_verb();
 
 std::span<verb (*const)()> verbs() {
   static constexpr verb (*list[])() = {
-      demo_verb,    train_verb,    sft_verb,        rollout_verb,     update_verb,   check_verb,        inspect_verb,
-      convert_verb, tokenize_verb, detokenize_verb, render_verb,      logprobs_verb, generate_verb,     report_verb,
-      compare_verb, sample_verb,   score_verb,      judge_audit_verb, eval_verb,     eval_compare_verb, explain_verb,
+      demo_verb,        train_verb,    sft_verb,          rollout_verb,  update_verb,     check_verb,
+      plan_verb,        inspect_verb,  convert_verb,      tokenize_verb, detokenize_verb, render_verb,
+      logprobs_verb,    generate_verb, report_verb,       compare_verb,  sample_verb,     score_verb,
+      judge_audit_verb, eval_verb,     eval_compare_verb, explain_verb,
   };
   return list;
 }
