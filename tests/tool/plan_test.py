@@ -25,7 +25,7 @@ kl_every = 0
 keep = "%s"
 [[rl.phases]]
 name = "short"
-hi_inclusive = 2000
+up_to = 2000
 max_response_tokens = 100
 steps = 10
 batch = 2
