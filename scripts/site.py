@@ -18,6 +18,7 @@ PAGES = {
     "Names elsewhere": "docs/names.md",
     "Recipe": {
         "The recipe": "docs/recipe.md",
+        "Its claims, tested": "docs/claims.md",
         "The paper, line by line": "docs/paper_dapo.md",
         "Train your model": "docs/train.md",
         "The program": "docs/tool.md",
