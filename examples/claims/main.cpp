@@ -82,7 +82,7 @@ void print_claims(const std::vector<claims::arm>& arms) {
     std::printf("  %-4s%s, %d seeds\n", c.number.c_str(), c.says.c_str(), static_cast<int>(c.seeds));
   std::puts("arms:");
   for (const auto& a : arms) std::printf("  %-17s%s\n", a.name.c_str(), a.what.c_str());
-  std::puts("ql_example_claims RUNS runs them all, which takes days; --seeds 1 --arms dapo,mixed takes minutes.");
+  std::puts("ql_example_claims RUNS runs them all, which takes hours; --seeds 1 --arms dapo,mixed takes minutes.");
 }
 
 }  // namespace

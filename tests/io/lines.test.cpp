@@ -2,9 +2,9 @@
 #include <ql/io/lines.hpp>
 
 #include "io/folder.hpp"
+#include "io/gzip.hpp"
 
 #include <gtest/gtest.h>
-#include <zlib.h>
 
 #include <cstdint>
 #include <vector>
@@ -12,20 +12,7 @@
 namespace {
 
 using ql::io::line_reader;
-
-std::string gzip(const std::string& text) {
-  std::string out(compressBound(text.size()) + 64, '\0');
-  z_stream z{};
-  deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);
-  z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
-  z.avail_in = static_cast<uInt>(text.size());
-  z.next_out = reinterpret_cast<Bytef*>(out.data());
-  z.avail_out = static_cast<uInt>(out.size());
-  deflate(&z, Z_FINISH);
-  out.resize(z.total_out);
-  deflateEnd(&z);
-  return out;
-}
+using ql::test::gzip;
 
 std::vector<std::string> lines(const std::filesystem::path& path, std::size_t max = 1 << 20) {
   line_reader in(path, max);

@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -77,3 +78,19 @@ def same_run(a, b):
     for name in ("metrics.jsonl", "events.jsonl", "samples.jsonl"):
         mine, other = run_rows(a / name), run_rows(b / name)
         assert mine == other, (name, b.name, [(x, y) for x, y in zip(mine, other) if x != y][:1], len(mine), len(other))
+
+
+def killed_again_and_again(command, times, longest, moments):
+    """Starts the command up to `times` times and kills it after 0.3 to 0.9 of `longest` seconds; how often it died."""
+    deaths = 0
+    for _ in range(times):
+        p = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            p.wait(timeout=moments.uniform(0.3, 0.9) * longest)
+        except subprocess.TimeoutExpired:
+            p.send_signal(signal.SIGKILL)
+            p.wait()
+            deaths += 1
+        if p.returncode == 0:
+            break
+    return deaths

@@ -21,7 +21,7 @@ import threading
 import time
 import tomllib
 
-from support import run_rows, same_run
+from support import killed_again_and_again, run_rows, same_run
 
 program = sys.argv[1]
 
@@ -311,17 +311,8 @@ with tempfile.TemporaryDirectory() as folder:
 
     dying = root / "dying"
     moments = random.Random(5)
-    deaths = 0
-    for _ in range(12):
-        p = subprocess.Popen(command(root, dying, "--threads", "1"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            p.wait(timeout=moments.uniform(0.3, 0.9) * max(0.3, seconds / 2))
-        except subprocess.TimeoutExpired:
-            p.send_signal(signal.SIGKILL)
-            p.wait()
-            deaths += 1
-        if p.returncode == 0:
-            break
+    longest = max(0.3, seconds / 2)
+    deaths = killed_again_and_again(command(root, dying, "--threads", "1"), 12, longest, moments)
     start(root, dying)
     assert deaths > 0
     same(whole, dying)
@@ -349,17 +340,7 @@ with tempfile.TemporaryDirectory() as folder:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     judged = ["--threads", "1", "--set", f'reward.judge.url="http://127.0.0.1:{server.server_address[1]}"']
     killed = root / "killed"
-    deaths = 0
-    for _ in range(8):
-        p = subprocess.Popen(command(root, killed, *judged), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            p.wait(timeout=moments.uniform(0.3, 0.9) * max(0.3, seconds / 2))
-        except subprocess.TimeoutExpired:
-            p.send_signal(signal.SIGKILL)
-            p.wait()
-            deaths += 1
-        if p.returncode == 0:
-            break
+    deaths = killed_again_and_again(command(root, killed, *judged), 8, longest, moments)
     start(root, killed, *judged)
     assert deaths > 0 and asked[0] > 20, (deaths, asked)
     before_quiet = asked[0]
