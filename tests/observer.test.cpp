@@ -372,6 +372,26 @@ TEST(ProgressLine, PlainLinesWhereThereIsNoTerminal) {
   EXPECT_NE(text.find("finished at step 3 after 1m 35s\n"), text.npos);
 }
 
+TEST(ProgressLine, OfAPhaseWhereTheRunsLengthIsUnknown) {
+  const captured c;
+  ql::progress_line p({.descriptor = c.fd});
+  p(ql::run_started{.name = "demo", .directory = "runs/demo"});
+  const auto step = [&](std::int64_t phase, std::int64_t n, double seconds) {
+    ql::step_finished e{.phase = phase, .step = n, .stage = "sft", .loss = 2.0};
+    e.time.total = seconds;
+    p(e);
+  };
+  p(ql::phase_started{.phase = 0, .stage = "sft", .steps = 1500});
+  step(0, 100, 50);
+  p(ql::phase_started{.phase = 1, .step = 100, .stage = "sft", .steps = 40});
+  step(1, 110, 3);  // ten steps
+  step(1, 150, 3);  // more than planned
+  const std::string text = c.text();
+  EXPECT_NE(text.find("\nstep 100  phase 0 100/1500  loss 2.0000  left 11m 40s\n"), text.npos) << text;
+  EXPECT_NE(text.find("\nstep 110  phase 1 10/40  loss 2.0000  left 9s\n"), text.npos) << text;
+  EXPECT_NE(text.find("\nstep 150  phase 1  loss 2.0000\n"), text.npos) << text;
+}
+
 TEST(ProgressLine, OneLineOnATerminalWithinItsWidth) {
   const captured c;
   ql::progress_line p({.descriptor = c.fd, .live = true, .colour = false, .width = 40});

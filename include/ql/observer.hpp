@@ -282,7 +282,8 @@ class progress_line {
 
   progress_options options_;
   bool live_, colour_, open_ = false;  // a passing line stands
-  std::int64_t total_ = 0, done_here_ = 0, shown_tenth_ = -1;
+  std::int64_t total_ = 0, done_here_ = 0, last_step_ = 0, shown_tenth_ = -1;
+  std::int64_t phase_ = -1, phase_first_ = 0, phase_steps_ = 0;  // of the phase that was told last
   double seconds_ = 0;
 };
 

@@ -54,6 +54,7 @@ std::vector<T> share_values(comm::any c, const T& mine) {
   }
   comm::share<comm::any, char>(c, parts);
   std::vector<T> all;
+  all.reserve(size);
   for (const auto& b : bytes) all.push_back(from_bytes<T>(b));
   return all;
 }

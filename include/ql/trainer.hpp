@@ -301,6 +301,7 @@ class rl_trainer {
   std::vector<group<A>> sample(Policy& policy, const std::vector<curriculum::draw>& draws, purpose what,
                                std::int64_t group_size, std::int64_t max_new_tokens, rollout_report& said) {
     std::vector<rollout_request> requests;
+    requests.reserve(draws.size());
     for (const auto& d : draws) requests.push_back({d.example, d.visit});
     rollout_options o;
     o.seed = options_.seed, o.what = what, o.group_size = static_cast<std::int32_t>(group_size);

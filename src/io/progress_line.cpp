@@ -81,7 +81,7 @@ void progress_line::print(const std::string& s, bool passing) {
 }
 
 void progress_line::operator()(const run_started& e) {
-  total_ = e.total_steps;
+  total_ = e.total_steps, last_step_ = e.resumed_at.value_or(0);
   std::string s = plain(e.name);
   if (e.parameters > 0) s += ", " + amount(static_cast<double>(e.parameters)) + " parameters";
   if (!e.device.empty()) s += ", " + plain(e.device);
@@ -90,6 +90,8 @@ void progress_line::operator()(const run_started& e) {
 }
 
 void progress_line::operator()(const phase_started& e) {
+  phase_ = e.phase, phase_first_ = e.step, phase_steps_ = e.steps;
+  if (total_ == 0) done_here_ = 0, seconds_ = 0, last_step_ = e.step;  // the time left is the phase's
   std::string s = text("phase %lld", ll(e.phase)) + (e.stage.empty() ? "" : " (" + plain(e.stage) + ")");
   if (!e.name.empty()) s += ": " + plain(e.name);
   if (e.steps > 0) s += text(", %lld steps", ll(e.steps));
@@ -99,18 +101,22 @@ void progress_line::operator()(const phase_started& e) {
 }
 
 void progress_line::operator()(const step_finished& e) {
-  ++done_here_;
+  done_here_ += e.step - last_step_, last_step_ = e.step;  // a row may stand for several steps
   seconds_ += e.time.total;
   // The most important first: what does not fit is left out from the end.
   std::vector<std::string> parts;
   parts.push_back(total_ > 0 ? text("step %lld/%lld", ll(e.step), ll(total_)) : text("step %lld", ll(e.step)));
-  parts.push_back(text("phase %lld", ll(e.phase)));
+  // Where the length of a run is not known beforehand, that of its phase may be.
+  const bool phase_known =
+      total_ == 0 && e.phase == phase_ && phase_steps_ > 0 && e.step <= phase_first_ + phase_steps_;
+  parts.push_back(text("phase %lld", ll(e.phase)) +
+                  (phase_known ? text(" %lld/%lld", ll(e.step - phase_first_), ll(phase_steps_)) : ""));
   if (e.reward_mean) parts.push_back(text("reward %.3f", *e.reward_mean));
   if (e.accuracy) parts.push_back("acc " + percent(*e.accuracy));
   if (!e.reward_mean && e.loss) parts.push_back(text("loss %.4f", *e.loss));
-  if (total_ > e.step)
-    parts.push_back("left " +
-                    duration(seconds_ / static_cast<double>(done_here_) * static_cast<double>(total_ - e.step)));
+  const std::int64_t end = phase_known ? phase_first_ + phase_steps_ : total_;
+  if (end > e.step && done_here_ > 0)
+    parts.push_back("left " + duration(seconds_ / static_cast<double>(done_here_) * static_cast<double>(end - e.step)));
   if (e.entropy) parts.push_back(text("entropy %.3f", *e.entropy));
   if (e.kl) parts.push_back(text("kl %.4f", *e.kl));
   if (e.length_mean) parts.push_back(text("len %.1f", *e.length_mean));

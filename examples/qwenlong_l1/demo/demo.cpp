@@ -90,12 +90,9 @@ class demo {
                           static_cast<std::uint32_t>(length) * 1000, static_cast<std::uint32_t>(settings_.held_out),
                           length - question_room, length - question_room);
     }
-    std::int64_t total = 0;
-    for (const auto& p : settings_.rl.phases) total += p.steps;
     tell(run_started{.name = "demo",
                      .directory = directory_.path(),
                      .resumed_at = found ? std::optional<std::int64_t>(found->step()) : std::nullopt,
-                     .total_steps = total,
                      .device = "cpu, " + std::to_string(threads_) + (threads_ == 1 ? " thread, " : " threads, ") +
                                "kernels " + std::string(cpu::kernels<scalar_type>().name),
                      .parameters = base_.parameter_count()});

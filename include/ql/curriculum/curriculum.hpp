@@ -458,6 +458,7 @@ struct phased {
     r.dropped = std::count(work.count.begin(), work.count.end(), -1);
     if (retrospect.needs_scores()) {
       std::vector<double> means;
+      means.reserve(known.size());
       for (const auto& x : known) means.push_back(x.mean);
       r.histogram = mean_histogram(means, score.group);
     }

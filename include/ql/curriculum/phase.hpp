@@ -40,7 +40,7 @@ struct retained_size {
   std::int64_t count = 0;
   double fraction = 1.0;
   constexpr std::int64_t of(std::int64_t own) const {
-    return count > 0 ? count : static_cast<std::int64_t>(fraction * static_cast<double>(own) + 0.5);
+    return count > 0 ? count : static_cast<std::int64_t>(2 * fraction * static_cast<double>(own) + 1) / 2;
   }
   friend bool operator==(const retained_size&, const retained_size&) = default;
 };

@@ -173,7 +173,9 @@ std::vector<item_record> evaluate(std::span<const item> items, const text::token
   for (const auto& run : detail::runs_of_documents(items, fresh, o.questions)) {
     if (!going) break;
     std::vector<prepared_prompt> prompts;
+    prompts.reserve(run.size());
     std::vector<generation_request> requests;
+    requests.reserve(run.size());
     for (auto i : run) prompts.push_back(prepare(items[i], tokenizer, how));
     for (std::size_t k = 0; k < run.size(); ++k)
       requests.push_back({prompts[k].text, static_cast<std::uint32_t>(run[k])});

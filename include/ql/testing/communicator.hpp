@@ -59,7 +59,7 @@ std::string communicator(C& c, std::int64_t largest = 100000) {
   comm::all_gather<C, std::int32_t>(c, own, all);
   for (int r = 0; r < size; ++r)
     for (int k = 0; k < 3; ++k)
-      if (all[static_cast<std::size_t>(3 * r + k)] != (k == 0 ? r : k == 1 ? r * r : -r))
+      if (all[3 * static_cast<std::size_t>(r) + static_cast<std::size_t>(k)] != (k == 0 ? r : k == 1 ? r * r : -r))
         return "all_gather mixes up ranks";
 
   for (int root = 0; root < size; ++root) {

@@ -57,6 +57,7 @@ std::string session(Context& ctx, model::decoder<T, Context>& policy, const Make
   constexpr std::uint32_t members = 4;
   constexpr std::int64_t length = 12;
   std::vector<token> prompt;
+  prompt.reserve(7);
   for (token i = 0; i < 7; ++i) prompt.push_back(static_cast<token>((5 * i + 1) % policy.vocab_size()));
   const auto never = [](std::span<const token>) { return false; };
   const auto grow = [&](std::span<const std::uint32_t> samples, auto& draw) {

@@ -113,9 +113,10 @@ class emulated_device {
       std::uintptr_t word = 0;
       std::memcpy(&word, static_cast<const std::byte*>(arguments) + i, sizeof(word));
       if (word < (std::uintptr_t{0x55} << 40) || word >= (std::uintptr_t{1} << 47)) continue;
-      ql::detail::expects(owns(reinterpret_cast<const void*>(word)), "cuda", "kernel arguments",
-                          "pointers into device memory",
-                          "a pointer into host memory at byte " + std::to_string(i) + " of the arguments");
+      ql::detail::expects(
+          owns(reinterpret_cast<const void*>(word)),  // NOLINT(performance-no-int-to-ptr): only compared
+          "cuda", "kernel arguments", "pointers into device memory",
+          "a pointer into host memory at byte " + std::to_string(i) + " of the arguments");
     }
   }
 

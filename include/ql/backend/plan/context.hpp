@@ -133,7 +133,7 @@ class context {
   void* address(std::size_t bytes) {
     const auto at = all_->next;
     all_->next += (bytes + 127) / 64 * 64;
-    return reinterpret_cast<void*>(at);
+    return reinterpret_cast<void*>(at);  // NOLINT(performance-no-int-to-ptr)
   }
   struct everything {
     int threads = 1;
