@@ -5,38 +5,54 @@ Usage: run.py MPIRUN RANKS laws | same_bits | rows | killed | frozen | left_earl
        run.py MPIRUN TRAINING training"""
 
 import os
+import pathlib
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 
-MPIRUN, RANKS, WHAT = sys.argv[1:4]
+MPIRUN, PROGRAM, WHAT = sys.argv[1:4]
 NAMED_WITHIN = 10  # seconds
+REQUEUE = 75  # what a rank that lost another ends with
+# mpirun has a code of its own: each rank's is written to a file
+WRAPPER = 'folder=$1; shift; "$@"; code=$?; echo $code > "$folder/${OMPI_COMM_WORLD_RANK:-$PMI_RANK}"; exit $code'
 
 
-def command(ranks, *arguments):
+def command(ranks, *arguments, recovers=False, codes=None):
     version = subprocess.run([MPIRUN, "--version"], capture_output=True, text=True).stdout
     options = []
     if "Open MPI" in version or "open-mpi" in version:
         options = ["--oversubscribe", "--bind-to", "none", "--mca", "btl_vader_single_copy_mechanism", "none"]
         if os.geteuid() == 0:
             options.append("--allow-run-as-root")
-        if WHAT in ("killed", "frozen", "left_early", "out_of_step", "training"):
+        if recovers:
             options += ["--enable-recovery"]  # or mpirun ends the others before they can say why
-    return [MPIRUN, *options, "-n", str(ranks), RANKS, *arguments]
+    wrapped = ["sh", "-c", WRAPPER, "rank", codes] if codes else []
+    return [MPIRUN, *options, "-n", str(ranks), *wrapped, PROGRAM, *map(str, arguments)]
+
+
+def whole(ranks, *arguments):
+    """What ranks that nobody disturbs print."""
+    done = subprocess.run(command(ranks, *arguments), capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, f"{ranks} ranks:\n{done.stdout}{done.stderr}"
+    return done.stdout
 
 
 class Run:
-    """A job whose lines are kept with the time they came."""
+    """A job that loses a rank. Its lines are kept with the time they came."""
 
     def __init__(self, ranks, *arguments):
-        self.lines = []
-        self.job = subprocess.Popen(command(ranks, *arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        self.reader = threading.Thread(target=self.read, daemon=True)
-        self.reader.start()
+        self.ranks, self.lines = ranks, []
+        self.folder = tempfile.TemporaryDirectory(prefix="ql-mpi-")
+        self.job = subprocess.Popen(command(ranks, *arguments, recovers=True, codes=self.folder.name),
+                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        threading.Thread(target=self.read, daemon=True).start()
+        self.processes = {int(m[1]): int(m[2]) for _, m in self.wait_for(r"rank (\d+) process (\d+)", ranks, 30)}
+        assert len(self.processes) == ranks, f"not all ranks started:\n{self.text()}"
 
     def read(self):
         for line in self.job.stdout:
@@ -54,73 +70,81 @@ class Run:
     def text(self):
         return "\n".join(line for _, line in self.lines)
 
+    def codes(self, ranks, seconds=10):
+        """What these ranks ended with."""
+        end = time.monotonic() + seconds
+        files = {r: pathlib.Path(self.folder.name) / str(r) for r in ranks}
+        while not all(f.exists() and f.read_text().strip() for f in files.values()) and time.monotonic() < end:
+            time.sleep(0.02)
+        return {r: int(f.read_text()) if f.exists() and f.read_text().strip() else None for r, f in files.items()}
 
-def fault(ranks, victim, argument, act):
-    """Does act(process of the victim); every other rank must name it within the limit."""
-    run = Run(ranks, argument)
-    processes = {int(m[1]): int(m[2]) for _, m in run.wait_for(r"rank (\d+) process (\d+)", ranks, 30)}
-    assert len(processes) == ranks, f"not all ranks started:\n{run.text()}"
-    time.sleep(0.3)
-    began = time.monotonic()
-    try:
-        act(processes[victim])
-        said = run.wait_for(r"rank (\d+) names (-?\d+)", ranks - 1, NAMED_WITHIN + 5)
-    finally:
-        for process in processes.values():
+    def end(self):
+        for process in self.processes.values():
             try:
                 os.kill(process, signal.SIGKILL)
             except ProcessLookupError:
                 pass
         try:
-            run.job.wait(20)
+            self.job.wait(20)
         except subprocess.TimeoutExpired:
-            run.job.kill()
-    others = set(range(ranks)) - {victim}
-    assert {int(m[1]) for _, m in said} == others, f"not all of {others} spoke:\n{run.text()}"
-    assert all(int(m[2]) == victim for _, m in said), f"another rank was named:\n{run.text()}"
-    slowest = max(when for when, _ in said) - began
-    print(f"{len(others)} ranks named rank {victim} within {slowest:.2f} s")
-    assert slowest <= NAMED_WITHIN, f"named after {slowest:.1f} s"
+            self.job.kill()
+        self.folder.cleanup()
+
+    def loses(self, victim, act):
+        """Does act(process of the victim). Every other rank names it, its process and its host within the limit, and
+        ends by itself with the code that says: start me again."""
+        others = set(range(self.ranks)) - {victim}
+        began = time.monotonic()
+        act(self.processes[victim])
+        said = self.wait_for(r"rank (\d+) names (-?\d+): (.*)", len(others), NAMED_WITHIN + 5)
+        assert {int(m[1]) for _, m in said} == others, f"not all of {others} spoke:\n{self.text()}"
+        assert all(int(m[2]) == victim for _, m in said), f"another rank was named:\n{self.text()}"
+        where = f"rank {victim} (process {self.processes[victim]} on {socket.gethostname()})"
+        assert all(where in m[3] for _, m in said), f"not where it was, {where}:\n{self.text()}"
+        slowest = max(when for when, _ in said) - began
+        print(f"{len(others)} ranks named {where} within {slowest:.2f} s")
+        assert slowest <= NAMED_WITHIN, f"named after {slowest:.1f} s"
+        codes = self.codes(others)
+        assert set(codes.values()) == {REQUEUE}, f"ranks ended with {codes}:\n{self.text()}"
+
+
+def kill(process):
+    os.kill(process, signal.SIGKILL)
+
+
+def freeze(process):
+    os.kill(process, signal.SIGSTOP)
+
+
+def fault(ranks, victim, argument, act):
+    run = Run(ranks, argument)
+    try:
+        time.sleep(0.3)
+        run.loses(victim, act)
+    finally:
+        run.end()
+
+
+def hash_of(text):
+    return re.search(r"hash (\w{16})", text)[1]
 
 
 def training():
-    """A run of four ranks loses one; the others stop, the last checkpoint stands, and two ranks go on from it to the
-    weights of a run that one rank did undisturbed."""
-
-    def whole(ranks, folder, steps):
-        done = subprocess.run(command(ranks, folder, str(steps), "0"), capture_output=True, text=True, timeout=100)
-        assert done.returncode == 0, f"{ranks} ranks:\n{done.stdout}{done.stderr}"
-        return done.stdout
-
-    with tempfile.TemporaryDirectory() as alone, tempfile.TemporaryDirectory() as folder:
-        expected = re.search(r"hash (\w{16})", whole(1, alone, 4))[1]
-        run = Run(4, folder, "50", "0.3")
-        processes = {int(m[1]): int(m[2]) for _, m in run.wait_for(r"rank (\d+) process (\d+)", 4, 30)}
-        assert len(processes) == 4, run.text()
-        assert run.wait_for(r"saved 2", 1, 60), run.text()
-        began = time.monotonic()
-        try:
-            os.kill(processes[2], signal.SIGKILL)
-            said = run.wait_for(r"rank (\d+) names (-?\d+)", 3, NAMED_WITHIN + 5)
-            assert {(int(m[1]), int(m[2])) for _, m in said} == {(0, 2), (1, 2), (3, 2)}, run.text()
-            print(f"named within {max(when for when, _ in said) - began:.2f} s")
-            run.job.wait(20)
-        finally:
-            for process in processes.values():
-                try:
-                    os.kill(process, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-            run.job.kill()
-        saved = int(re.findall(r"saved (\d+)", run.text())[-1])
-        if saved < 4:
-            text = whole(2, folder, 4)
-            assert int(re.search(r"from step (\d+)", text)[1]) >= saved, text
-            assert re.search(r"hash (\w{16})", text)[1] == expected, text
-        else:  # it was quicker than the kill: compare further on
+    """Runs of four ranks lose one, by death and by frost; the others stop, the last checkpoint stands, and two ranks go
+    on from it to the weights of a run that one rank did undisturbed."""
+    for victim, act in ((2, kill), (0, freeze)):
+        with tempfile.TemporaryDirectory() as alone, tempfile.TemporaryDirectory() as folder:
+            run = Run(4, folder, 50, 0.3)
+            try:
+                assert run.wait_for(r"saved 2", 1, 60), run.text()
+                run.loses(victim, act)
+            finally:
+                run.end()
+            saved = int(re.findall(r"saved (\d+)", run.text())[-1])
             further = saved + 2
-            text = whole(2, folder, further)
-            assert re.search(r"hash (\w{16})", text)[1] == re.search(r"hash (\w{16})", whole(1, alone, further))[1], text
+            text = whole(2, folder, further, 0)
+            assert int(re.search(r"from step (\d+)", text)[1]) >= saved, text
+            assert hash_of(text) == hash_of(whole(1, alone, further, 0)), text
 
 
 def main():
@@ -128,37 +152,31 @@ def main():
         training()
     elif WHAT == "rows":
         for ranks in (2, 3, 8):
-            hashes = []
-            for _ in range(2):
-                done = subprocess.run(command(ranks, "rows"), capture_output=True, text=True, timeout=100)
-                assert done.returncode == 0, f"{ranks} ranks:\n{done.stdout}{done.stderr}"
-                hashes.append(re.search(r"hash (\w{16}), (\S+)", done.stdout))
-            print(f"{ranks} ranks: gradients differ from one rank's by {hashes[0][2]}")
-            assert hashes[0][1] == hashes[1][1], "gradients of two runs differ"
+            said = [re.search(r"hash (\w{16}), (\S+)", whole(ranks, "rows")) for _ in range(2)]
+            print(f"{ranks} ranks: gradients differ from one rank's by {said[0][2]}")
+            assert said[0][1] == said[1][1], "gradients of two runs differ"
     elif WHAT == "laws":
         for ranks in (1, 2, 3, 8):
-            done = subprocess.run(command(ranks, "laws"), capture_output=True, text=True, timeout=100)
-            assert done.returncode == 0, f"{ranks} ranks:\n{done.stdout}{done.stderr}"
+            whole(ranks, "laws")
     elif WHAT == "same_bits":
-        hashes = {}
-        for ranks in (1, 2, 4, 8):
-            done = subprocess.run(command(ranks, "same_bits"), capture_output=True, text=True, timeout=100)
-            assert done.returncode == 0, f"{ranks} ranks:\n{done.stdout}{done.stderr}"
-            hashes[ranks] = re.search(r"hash (\w{16})", done.stdout)[1]
+        hashes = {ranks: hash_of(whole(ranks, "same_bits")) for ranks in (1, 2, 4, 8)}
         print(hashes)
         assert len(set(hashes.values())) == 1, hashes
     elif WHAT == "killed":
-        fault(4, 2, "loop", lambda process: os.kill(process, signal.SIGKILL))
+        fault(4, 2, "loop", kill)
     elif WHAT == "frozen":
-        fault(4, 1, "loop", lambda process: os.kill(process, signal.SIGSTOP))
+        fault(4, 1, "loop", freeze)
     elif WHAT == "left_early":
         fault(3, 2, "leave", lambda process: None)
     elif WHAT == "out_of_step":
         run = Run(3, "stray")
-        said = run.wait_for(r"rank (\d+) names \d+: .*not at the same place", 1, 15)
-        run.job.terminate()
-        run.job.wait(20)
-        assert said, run.text()
+        try:
+            said = run.wait_for(r"rank (\d+) names \d+: .*not at the same place", 1, 15)
+            assert said, run.text()
+            first = int(said[0][1][1])
+            assert run.codes([first]) == {first: REQUEUE}, run.text()
+        finally:
+            run.end()
     else:
         sys.exit(__doc__)
 
