@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -36,6 +37,7 @@ struct plan_request {
   int ranks = 1;
   rank_options how;
   bool reference = false;  // a second policy, for its log-probs
+  bool whole = false;      // walk every micro-batch of the update, like or unlike: slow, and to the same bytes
 };
 
 // Bytes of one rank, and the work of one step on all ranks together.
@@ -53,6 +55,7 @@ struct memory_plan {
   std::int64_t exchange = 0;   // buffers between ranks
   plan::work prefill, decode, update;
   double tokens_read = 0, tokens_sampled = 0, tokens_trained = 0;
+  std::int64_t looked_at = 0;  // plan::context's: what planning took
 
   std::int64_t total() const {
     return weights + copies + gradients + lanes + optimizer + reference + keys + kept + backward + workspace + exchange;
@@ -74,6 +77,26 @@ struct echo {
       if (!to.empty() && !any.empty()) std::copy_n(any.begin(), std::min(any.size(), to.size()), to.begin());
   }
 };
+
+// The groups of an update are alike, and so are most of its micro-batches. As many groups as are needed for one of each
+// kind: full ones before and after the first lane has ended (what further lanes add up in is then there), and those
+// that hold the end of a lane.
+inline std::int64_t groups_to_walk(const plan_request& q, std::int64_t each) {
+  const std::int64_t lanes = q.lanes.lanes;
+  if (each <= q.lanes.unit_tokens) {  // several share a unit: lanes keep what their last unit holds
+    const auto of_unit = q.lanes.unit_tokens / each;
+    const auto full = std::max<std::int64_t>(1, q.micro_batch_tokens / (of_unit * each));  // units
+    const auto least = lanes * of_unit * (full + 2), step = lanes * of_unit * full;
+    return q.groups <= least ? q.groups : q.groups - (q.groups - least) / step * step;
+  }
+  const auto full = std::max<std::int64_t>(1, q.micro_batch_tokens / each);
+  // where rows are split, the rank that has a unit's first pages changes from one micro-batch to the next
+  const bool rows = q.ranks > 1 && q.how.update == update_split::rows;
+  std::int64_t n = full * (rows ? std::min(2 * q.ranks, 8) : 1);
+  if (lanes == 1) return std::min(q.groups, n);
+  while (n < q.groups && ((n + lanes - 1) / lanes + full - 1) / full * full + full > n) ++n;
+  return std::min(n, q.groups);
+}
 
 // A sampler of one token.
 struct same_token {
@@ -132,52 +155,71 @@ memory_plan plan_memory(const plan_request& q) {
     if (q.response_tokens > 1) session.step(sampler, never);
     const auto last = ctx.work();
     const auto share = static_cast<double>(sampled) / static_cast<double>(held);
-    const auto scaled = [](plan::work w, double f) {
-      return plan::work{w.products * f, w.attention * f, w.weights * f, w.updated * f};
-    };
-    out.prefill = scaled(read - before, share);
+    out.prefill = (read - before) * share;
     // the keys of an answer grow from none to all of it
-    out.decode = scaled(last - first, share * static_cast<double>(q.response_tokens));
+    out.decode = (last - first) * (share * static_cast<double>(q.response_tokens));
     out.decode.attention *= 1 + 0.5 * static_cast<double>(q.response_tokens) / static_cast<double>(q.prompt_tokens);
     out.tokens_read = static_cast<double>(sampled * q.prompt_tokens);
     out.tokens_sampled = static_cast<double>(sampled * q.group_size * q.response_tokens);
   }
 
-  // the update: a micro-batch of whole groups, and one more lane
+  // the update
   token_tree tree;
   const bool rows = q.ranks > 1 && q.how.update == update_split::rows;
   const bool lanes = q.ranks > 1 && q.how.update == update_split::lanes;
-  const auto roots =
-      std::min(q.groups, std::max<std::int64_t>(2, (q.micro_batch_tokens / each + 1) * (lanes ? q.lanes.lanes : 1)));
+  auto dealt = q.lanes;
+  auto roots = q.whole ? q.groups : detail::groups_to_walk(q, each);
+  if (lanes && !q.whole && each > dealt.unit_tokens) {  // a rank takes one lane at a time, the first is the longest
+    roots =
+        std::min((q.groups + dealt.lanes - 1) / dealt.lanes, std::max<std::int64_t>(1, q.micro_batch_tokens / each));
+    dealt.lanes = 1;
+  }
   for (std::int64_t i = 0; i < roots; ++i) {
     const auto root = tree.add_root(prompt);
     for (std::int32_t g = 0; g < q.group_size; ++g) tree.add(root, response);
   }
   detail::echo others{q.ranks};
   if (rows) policy.split_rows(comm::any(others));
-  const auto units = plan_lanes(tree, policy.lanes());
+  const auto units = plan_lanes(tree, dealt);
   const auto ranges = units.split(q.micro_batch_tokens);
   const auto n = static_cast<std::size_t>(tree.tokens());
   std::vector<A> logp(n), entropy(n), dlogp(n), dentropy(n);
   policy.zero_gradients(ctx);
   const auto before = ctx.work();
   std::int64_t walked = 0;
+  std::int32_t lane = -1, entered = 0;                    // lanes since gradients were zero
+  std::map<std::vector<std::int64_t>, plan::work> known;  // by what decides a micro-batch's bytes and work
+  plan::work repeated;
   const auto pool_bytes = [&] { return policy.pool().pages() * policy.pool().page_bytes(); };
   ctx.reset_peak();
   typename model::decoder<T, plan::context>::score_options o;
   o.keep = q.keep;
   const auto one_part = [&](unit_range range) {
-    for (auto u = range.first; u < range.first + range.count; ++u)
-      walked += units.units[static_cast<std::size_t>(u)].tokens;
+    std::vector<std::int64_t> kind{std::min(entered, 2), rows ? range.first % (2 * q.ranks) : 0};
+    for (auto i = range.first; i < range.first + range.count; ++i) {
+      const auto& u = units.units[static_cast<std::size_t>(i)];
+      walked += u.tokens;
+      kind.insert(kind.end(), {u.lane != lane ? -1 : -2, u.ends_tree ? -1 : -2});
+      if (u.lane != lane) lane = u.lane, ++entered;
+      for (const auto s : u.segments) kind.insert(kind.end(), {tree[s].start, tree[s].count});
+    }
+    const auto [like, unlike] = known.try_emplace(std::move(kind));
+    if (!unlike && !q.whole) {
+      repeated = repeated + like->second;
+      return;
+    }
+    const auto done = ctx.work();
     const auto there = ctx.bytes_in_use() - pool_bytes();
     auto tape = policy.score(ctx, tree, units, range, o, {logp, entropy});
     out.kept = std::max(out.kept, ctx.bytes_in_use() - pool_bytes() - there);
     policy.backward(ctx, tape, {dlogp, dentropy});
+    like->second = ctx.work() - done;
   };
   if (lanes) {  // a rank takes one lane at a time: no buffer beside the gradient
-    for (const auto& lane : lanes_of(units, 0, q.ranks)) {
+    for (const auto& own : lanes_of(units, 0, q.ranks)) {
       policy.zero_gradients(ctx);
-      for (const auto range : detail::within(lane, ranges)) one_part(range);
+      lane = -1, entered = 0;
+      for (const auto range : detail::within(own, ranges)) one_part(range);
       policy.finish_gradients(ctx);
     }
   } else {
@@ -194,7 +236,7 @@ memory_plan plan_memory(const plan_request& q) {
   std::optional<policy_optimizer_state<model::decoder<T, plan::context>, rl::adamw>> state(
       make_optimizer_state(ctx, policy, opt));
   update_policy(ctx, policy, opt, *state, 1e-3, 1.0);
-  out.update = ctx.work() - before;
+  out.update = ctx.work() - before + repeated;
   const auto share = static_cast<double>(batch * each) / static_cast<double>(walked) * (rows ? q.ranks : 1);
   out.update.products *= share, out.update.attention *= share, out.update.weights *= share;
   out.update.updated *= static_cast<double>(q.updates);
@@ -209,6 +251,7 @@ memory_plan plan_memory(const plan_request& q) {
   }
   if (q.ranks > 1 && q.how.optimizer == optimizer_memory::sharded) out.exchange = std::max(out.exchange, bytes);
   out.workspace = ctx.scratch_bytes();
+  out.looked_at = ctx.looked_at();
   return out;
 }
 

@@ -158,6 +158,80 @@ TEST(MemoryPlan, ALongModelIsPlannedInNoMemory) {
   EXPECT_GT(plan.total(), std::int64_t{30} << 30);
 }
 
+// Every query of a tree sees its path: the closed form of the counts that runs of rows add up to.
+TEST(MemoryPlan, CountsThePairsThatAttentionComputes) {
+  const auto q = small(llama(300, 96, 2), 1000, 50, 4, 2);
+  token_tree tree;
+  for (int i = 0; i < 2; ++i) {
+    const auto root = tree.add_root(std::vector<token>(1000, 1));
+    for (int g = 0; g < 4; ++g) tree.add(root, std::vector<token>(50, 1));
+  }
+  const double forward = 4, backward = 10, width = 2 * 96;  // layers x heads x head size
+  EXPECT_EQ(plan_of<float>(q).update.attention,
+            (forward + backward) * width * static_cast<double>(tree.visible_pairs()));
+}
+
+// Micro-batches that are alike are walked once, groups beyond those that differ not at all.
+TEST(MemoryPlan, WhatIsWalkedOnceHasTheBytesOfTheWholeWalk) {
+  int cut = 0;
+  for (const int ranks : {1, 4})
+    for (const auto split : {update_split::lanes, update_split::rows})
+      for (const auto keep : {model::keep::everything, model::keep::nothing})
+        for (int which = 0; which < 6; ++which) {
+          auto q = small(qwen3(300, 64, 2), 900, 100, 4, 3);
+          if (which == 1) q.groups = 40, q.micro_batch_tokens = 4000;                     // several trees each
+          if (which == 2) q.groups = 19, q.micro_batch_tokens = 1000, q.lanes.lanes = 3;  // one tree each
+          if (which == 3)
+            q = small(qwen2(300, 48, 2), 37, 5, 2, 200), q.micro_batch_tokens = 700,  // trees share units
+                q.lanes = {.lanes = 2, .unit_tokens = 300};
+          if (which == 4) q.groups = 9, q.lanes.lanes = 1, q.response_tokens = 1;
+          if (which == 5) q.groups = 30, q.lanes.lanes = 4, q.micro_batch_tokens = 1 << 20;  // a lane and more each
+          q.ranks = ranks, q.how.update = split, q.keep = keep;
+          auto all = q;
+          all.whole = true;
+          const auto a = plan_of<float>(q), b = plan_of<float>(all);
+          const auto bytes = [](const memory_plan& p) {
+            return std::vector<std::int64_t>{p.weights, p.copies, p.gradients, p.lanes,     p.optimizer, p.reference,
+                                             p.keys,    p.kept,   p.backward,  p.workspace, p.exchange};
+          };
+          EXPECT_EQ(bytes(a), bytes(b)) << ranks << " ranks, case " << which;
+          EXPECT_LE(a.looked_at, b.looked_at);
+          cut += a.looked_at < b.looked_at ? 1 : 0;
+          // of few pages a rank may have one more or less
+          const double off = ranks > 1 && split == update_split::rows ? 0.1 : 0.02;
+          EXPECT_NEAR(a.update.products / b.update.products, 1, off) << ranks << " ranks, case " << which;
+        }
+  EXPECT_GE(cut, 20) << "most walks were as long as the whole";
+}
+
+// 32B parameters, prompts of 60K tokens, 8 answers of 10K, 128 of them a batch: however many there are and however
+// ranks share them, planning looks at some million pieces of memory and runs of rows.
+TEST(MemoryPlan, ThePapersScaleIsPlannedInBoundedWork) {
+  plan_request q;
+  q.shape = {.vocabulary = 152'064,
+             .hidden = 5120,
+             .layers = 64,
+             .heads = 40,
+             .kv_heads = 8,
+             .ffn = 27'648,
+             .qkv_bias = true,
+             .rope = {}};
+  q.shape.max_context = 1 << 17;
+  q.prompt_tokens = 60'000, q.response_tokens = 10'000, q.groups = 128, q.generated = 512, q.threads = 2;
+  q.keep = model::keep::inputs;
+  const auto plan = plan_of<bf16>(q);
+  EXPECT_LT(plan.looked_at, 3'000'000);
+  EXPECT_NEAR(static_cast<double>(plan.weights), 32.764e9 * 4, 0.01e9);
+  auto more = q;
+  more.groups = 10'000;
+  EXPECT_EQ(plan_of<bf16>(more).looked_at, plan.looked_at);
+  EXPECT_EQ(plan_of<bf16>(more).total(), plan.total());
+  for (const auto split : {update_split::lanes, update_split::rows}) {
+    q.ranks = 64, q.how.update = split;
+    EXPECT_LT(plan_of<bf16>(q).looked_at, 3'000'000);
+  }
+}
+
 TEST(MemoryPlan, SaysWhatIsWrong) {
   auto q = small(qwen2(300), 1 << 15, 1, 1, 1);
   EXPECT_THROW(plan_of<float>(q), argument_error);

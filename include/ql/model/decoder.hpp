@@ -331,7 +331,7 @@ class decoder {
   void reach(std::int64_t n) {
     ql::detail::expects(n <= config_.max_context, "decoder", "length",
                         "at most " + std::to_string(config_.max_context) + " tokens on a path (max_context)", n);
-    rope_.reach(n);
+    if constexpr (computes<Context>) rope_.reach(n);
   }
 
  private:

@@ -266,6 +266,7 @@ auto decoder<T, Context>::score(Context& ctx, const token_tree& tree, const lane
 template <scalar T, execution_context Context>
 void decoder<T, Context>::share_scores(const tape& t, const std::vector<std::vector<std::int64_t>>& of_rank,
                                        scores<A> out) {
+  if constexpr (!computes<Context>) return;
   std::vector<A> logp(static_cast<std::size_t>(t.tokens_)), entropy(logp.size());
   for (const auto& u : t.units_)
     for (std::size_t i = 0; i < u.index.size(); ++i) {
@@ -291,6 +292,7 @@ void decoder<T, Context>::share_scores(const tape& t, const std::vector<std::vec
 // Split rows: each rank's keys and values of layer l, in the unit's own pages, to all others.
 template <scalar T, execution_context Context>
 void decoder<T, Context>::gather_keys(Context& ctx, tape& t, const unit_work& u, std::int64_t l) {
+  if constexpr (!computes<Context>) return;
   const auto n = shape_.page_elements();
   const auto me = static_cast<std::size_t>(ranks_->rank());
   std::vector<std::vector<T>> values(static_cast<std::size_t>(ranks_->size()));
@@ -327,7 +329,7 @@ void decoder<T, Context>::bring_home(Context& ctx, tape& t, const unit_work& u, 
     return_keys(ctx, shape_, static_cast<const A*>(page_gradient[g.pages[static_cast<std::size_t>(g.shared)]]),
                 page_gradient[t.pages_.prefix_source(*it)], g.copied);
   }
-  if (t.rank_of_page_.empty()) return;
+  if (t.rank_of_page_.empty() || !computes<Context>) return;
   const auto n = shape_.page_elements();
   const auto ranks = static_cast<std::size_t>(ranks_->size()), me = static_cast<std::size_t>(ranks_->rank());
   std::vector<std::vector<A>> sent(ranks), received(ranks);

@@ -188,8 +188,10 @@ class session {
     fresh();
     const auto& g = tree_[s];
     for (auto id : tree_.ids(s))
-      ql::detail::expects(id >= 0 && id < policy_->vocab_size(), "session", "token id in segment " + std::to_string(s),
-                          "0 to " + std::to_string(policy_->vocab_size() - 1) + " (the vocabulary)", id);
+      if (id < 0 || id >= policy_->vocab_size()) [[unlikely]]  // once a token: no message without need
+        ql::detail::fail<argument_error>("session", "token id in segment " + std::to_string(s),
+                                         "0 to " + std::to_string(policy_->vocab_size() - 1) + " (the vocabulary)",
+                                         std::to_string(id));
     policy_->reach(g.start + g.count);
     pages_.open(s, g.parent, g.start, g.count);
     pages_.grow(s, g.start + g.count);

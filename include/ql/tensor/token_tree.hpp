@@ -162,8 +162,10 @@ class basic_token_tree {
       detail::expects(g.start + g.count <= max_context, "token_tree", "length",
                       "at most " + std::to_string(max_context) + " tokens on a path (max_context)", g.start + g.count);
       for (auto id : ids(s))
-        detail::expects(id >= 0 && id < vocab_size, "token_tree", "token id in segment " + std::to_string(s),
-                        "0 to " + std::to_string(vocab_size - 1) + " (the vocabulary)", id);
+        if (id < 0 || id >= vocab_size) [[unlikely]]  // once a token: no message without need
+          detail::fail<argument_error>("token_tree", "token id in segment " + std::to_string(s),
+                                       "0 to " + std::to_string(vocab_size - 1) + " (the vocabulary)",
+                                       std::to_string(id));
     }
   }
 

@@ -12,6 +12,10 @@ namespace ql {
 // Whether the host may touch the memory of a context.
 template <class Context>
 inline constexpr bool on_host = std::same_as<typename Context::memory_space, host_space>;
+// Whether its operations compute. One that only counts (ql/backend/plan) has no memory: nothing is tabulated for it,
+// and ranks exchange nothing.
+template <class Context>
+inline constexpr bool computes = !requires { typename Context::counts_only; };
 
 // n values from the host's memory into a context's; the source may be reused when it returns.
 template <execution_context Context, class E>

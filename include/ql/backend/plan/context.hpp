@@ -68,15 +68,20 @@ struct work {
   double attention = 0;  // of attention
   double weights = 0;    // elements of weights read by products
   double updated = 0;    // elements moved by the optimizer
-  friend work operator-(const work& a, const work& b) {
-    return {a.products - b.products, a.attention - b.attention, a.weights - b.weights, a.updated - b.updated};
+  friend work operator+(const work& a, const work& b) {
+    return {a.products + b.products, a.attention + b.attention, a.weights + b.weights, a.updated + b.updated};
   }
+  friend work operator*(const work& a, double f) {
+    return {a.products * f, a.attention * f, a.weights * f, a.updated * f};
+  }
+  friend work operator-(const work& a, const work& b) { return a + b * -1; }
 };
 
 class context {
  public:
   using backend = plan::backend;
   using memory_space = nowhere;
+  using counts_only = void;
 
   // threads: of the CPU context that is planned for.
   explicit context(int threads = 1) : all_(std::make_unique<everything>()) {
@@ -106,6 +111,9 @@ class context {
            all_->threads * static_cast<std::int64_t>(all_->own.capacity());
   }
   plan::work& work() { return all_->done; }
+  // Pieces of memory asked for, and runs of rows looked at: what counting took.
+  std::int64_t looked_at() const { return all_->looked_at; }
+  void look(std::int64_t n) { all_->looked_at += n; }
 
   class scratch_scope {
    public:
@@ -131,13 +139,14 @@ class context {
  private:
   // Never read or written; different from one another, as code compares them.
   void* address(std::size_t bytes) {
+    look(1);
     const auto at = all_->next;
     all_->next += (bytes + 127) / 64 * 64;
     return reinterpret_cast<void*>(at);  // NOLINT(performance-no-int-to-ptr)
   }
   struct everything {
     int threads = 1;
-    std::int64_t bytes = 0, peak = 0;
+    std::int64_t bytes = 0, peak = 0, looked_at = 0;
     std::uintptr_t next = std::uintptr_t{1} << 20;
     detail::arena shared, own;
     plan::work done;

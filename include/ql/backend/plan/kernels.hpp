@@ -38,9 +38,7 @@ void forward_product(context& ctx, std::int64_t rows, const matrix<T>& w) {
 }
 
 template <class T>
-void dx_product(context& ctx, std::int64_t rows, const matrix<T>& w) {
-  if (rows == 0) return;
-  count_product(ctx, rows, w);
+void dx_scratch(context& ctx, std::int64_t rows, const matrix<T>& w) {
   const auto panels = cpu::detail::panels_of<T>(w.columns);
   const auto group = std::max<std::int64_t>(1, std::min<std::int64_t>(4, panels / ctx.threads()));
   auto scope = ctx.scratch();
@@ -48,29 +46,48 @@ void dx_product(context& ctx, std::int64_t rows, const matrix<T>& w) {
   auto local = ctx.scratch(0);
   local.template take<T>(std::min(group, panels) * cpu::panel_size<T>(w.rows));
 }
+template <class T>
+void dx_product(context& ctx, std::int64_t rows, const matrix<T>& w) {
+  if (rows == 0) return;
+  count_product(ctx, rows, w);
+  dx_scratch(ctx, rows, w);
+}
 
 template <class T>
-void dw_product(context& ctx, std::int64_t rows, std::int64_t n, std::int64_t depth) {
-  if (rows == 0) return;
-  ctx.work().products += 2 * static_cast<double>(rows) * static_cast<double>(n) * static_cast<double>(depth);
+void dw_scratch(context& ctx, std::int64_t rows, std::int64_t n, std::int64_t depth) {
   auto scope = ctx.scratch();
   scope.template take<T>(cpu::detail::panels_of<T>(depth) * cpu::panel_size<T>(rows));
   auto local = ctx.scratch(0);
   const auto count = std::min(n, cpu::detail::row_block<T>(n, rows, ctx.threads()));
   local.template take<char>(cpu::kernels<T>().packed_rows_bytes(count, rows));
 }
+template <class T>
+void dw_product(context& ctx, std::int64_t rows, std::int64_t n, std::int64_t depth) {
+  if (rows == 0) return;
+  ctx.work().products += 2 * static_cast<double>(rows) * static_cast<double>(n) * static_cast<double>(depth);
+  dw_scratch<T>(ctx, rows, n, depth);
+}
 
-// (query, key) pairs of the rows, all heads; and the most rows of a run.
+// (query, key) pairs of the rows, all heads; and the most rows of a run. Rows of one path are a segment's consecutive
+// tokens: the token at position p sees p + 1 keys.
 struct seen_keys {
   double pairs = 0;
   std::int64_t widest = 0;
 };
-inline seen_keys keys_of(const row_places& p, std::int64_t heads) {
+inline seen_keys keys_of(context& ctx, const row_places& p, std::int64_t heads) {
   seen_keys s;
+  std::int64_t pairs = 0;
   for (const auto& run : p.runs) {
-    for (std::int64_t i = 0; i < run.rows; ++i) s.pairs += static_cast<double>(heads * (p.position[run.first + i] + 1));
+    const auto last = run.first + run.rows - 1;
+    if (p.path[run.first] == p.path[last]) {
+      pairs += run.rows * (p.position[run.first] + p.position[last] + 2) / 2;
+    } else {
+      for (auto i = run.first; i <= last; ++i) pairs += p.position[i] + 1;
+    }
     s.widest = std::max<std::int64_t>(s.widest, run.rows);
   }
+  s.pairs = static_cast<double>(heads) * static_cast<double>(pairs);
+  ctx.look(static_cast<std::int64_t>(p.runs.size()));
   return s;
 }
 
@@ -160,7 +177,7 @@ struct kernel<attention_op, plan::backend> {
   static void run(plan::context& ctx, const attention_args<T>& a) {
     using A = accumulate_t<T>;
     const auto& s = a.shape;
-    const auto seen = plan::detail::keys_of(a.places, s.heads);
+    const auto seen = plan::detail::keys_of(ctx, a.places, s.heads);
     ctx.work().attention += 4 * seen.pairs * static_cast<double>(s.head_dim);
     const auto& k = cpu::kernels<T>();
     const auto rows = seen.widest * s.group();
@@ -180,7 +197,7 @@ struct kernel<attention_dx_op, plan::backend> {
   static void run(plan::context& ctx, const attention_dx_args<T>& g) {
     using A = accumulate_t<T>;
     const auto& s = g.forward.shape;
-    const auto seen = plan::detail::keys_of(g.forward.places, s.heads);
+    const auto seen = plan::detail::keys_of(ctx, g.forward.places, s.heads);
     ctx.work().attention += 10 * seen.pairs * static_cast<double>(s.head_dim);
     auto whole = ctx.scratch();
     whole.template take<A>(g.forward.places.rows * s.heads);
@@ -239,17 +256,24 @@ struct kernel<vocabulary_dx_op, plan::backend> {
     using A = accumulate_t<T>;
     const auto rows = a.hidden.extent(0), depth = a.head.columns;
     if (rows == 0) return;
+    constexpr std::int64_t rows_at_once = 1024;
     plan::detail::count_product(ctx, rows, a.head);
-    for (std::int64_t c0 = 0; c0 < rows; c0 += 1024) {
-      const auto n = std::min<std::int64_t>(1024, rows - c0);
+    const auto whole = static_cast<double>(a.head.rows) * static_cast<double>(depth);
+    const auto products = (g.dhidden != nullptr ? 1 : 0) + (g.dhead != nullptr ? 1 : 0);
+    ctx.work().products += 2 * products * static_cast<double>(rows) * whole;
+    if (g.dhidden != nullptr)
+      ctx.work().weights += static_cast<double>((rows + rows_at_once - 1) / rows_at_once) * whole;
+    // all blocks of rows are alike but the last, and so are those of the vocabulary
+    for (const auto c0 : {std::int64_t{0}, (rows - 1) / rows_at_once * rows_at_once}) {
+      const auto n = std::min(rows_at_once, rows - c0);
       auto scope = ctx.scratch();
       scope.template take<char>((n + 23) / 24 * cpu::kernels<T>().packed_rows_bytes(24, depth));
       scope.template take<A>(n * vocab_block);
       matrix<T> part = a.head;
-      for (std::int64_t v = 0; v < a.head.rows; v += vocab_block) {
+      for (const auto v : {std::int64_t{0}, (a.head.rows - 1) / vocab_block * vocab_block}) {
         part.rows = std::min(vocab_block, a.head.rows - v);
-        if (g.dhidden != nullptr) plan::detail::dx_product(ctx, n, part);
-        if (g.dhead != nullptr) plan::detail::dw_product<T>(ctx, n, part.rows, depth);
+        if (g.dhidden != nullptr) plan::detail::dx_scratch(ctx, n, part);
+        if (g.dhead != nullptr) plan::detail::dw_scratch<T>(ctx, n, part.rows, depth);
       }
     }
   }
