@@ -12,6 +12,10 @@ add_executable(qwenlong-l1 ${_ql_tool_sources})
 set_target_properties(qwenlong-l1 PROPERTIES CXX_EXTENSIONS OFF RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
 target_include_directories(qwenlong-l1 PRIVATE "${PROJECT_SOURCE_DIR}/examples/qwenlong_l1")
 target_link_libraries(qwenlong-l1 PRIVATE ql::ql CLI11::CLI11 $<BUILD_INTERFACE:ql_dev>)
+if(TARGET ql_mpi) # several processes do a run together
+  target_link_libraries(qwenlong-l1 PRIVATE ql::mpi)
+  set_source_files_properties("${PROJECT_SOURCE_DIR}/examples/qwenlong_l1/ranks.cpp" PROPERTIES COMPILE_DEFINITIONS QL_TOOL_MPI)
+endif()
 # CLI11 is slow to compile, the more so with optimisation.
 set_source_files_properties(
   "${PROJECT_SOURCE_DIR}/examples/qwenlong_l1/main.cpp" "${PROJECT_SOURCE_DIR}/examples/qwenlong_l1/options.cpp"

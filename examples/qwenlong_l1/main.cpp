@@ -38,8 +38,11 @@ int exit_code(const ql::error& e) {
   return input ? 2 : 1;
 }
 
+bool silent = false;
+
 int complain(const char* what, int code) {
   std::fflush(stdout);
+  if (silent) return code;
   std::fprintf(stderr, "qwenlong-l1: %s\n", what);
   return code;
 }
@@ -90,10 +93,10 @@ int unknown_verb(const std::string& said) {
 }  // namespace
 
 bool ql::tool::interrupted() { return stop_signal != 0; }
+void ql::tool::be_silent() { silent = true; }
 
 int main(int argc, char** argv) {
-  std::signal(SIGINT, note_signal);
-  std::signal(SIGTERM, note_signal);
+  for (const int s : {SIGINT, SIGTERM, SIGUSR1}) std::signal(s, note_signal);
   CLI::App app("Reinforcement learning of language models that read long documents.", "qwenlong-l1");
   app.set_version_flag("--version", "qwenlong-l1 " + std::to_string(QL_VERSION_MAJOR) + "." +
                                         std::to_string(QL_VERSION_MINOR) + "." + std::to_string(QL_VERSION_PATCH));

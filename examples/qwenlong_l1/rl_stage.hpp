@@ -6,8 +6,10 @@
 
 #include <ql/backend/cpu/context.hpp>
 #include <ql/checkpoint.hpp>
+#include <ql/data_parallel.hpp>
 #include <ql/io/verdict_journal.hpp>
 #include <ql/model/decoder.hpp>
+#include <ql/ranks.hpp>
 #include <ql/replay.hpp>
 #include <ql/rl_run.hpp>
 #include <ql/rollout.hpp>
@@ -15,6 +17,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -39,6 +42,8 @@ struct rl_stage_request {
   std::vector<token> stop;
   io::verdict_journal* drops = nullptr;  // where groups that are dropped for want of a verdict are kept; may be null
   const rollout_book<float>* book = nullptr;  // answers to train on instead of sampling them; may be null
+  std::optional<comm::any> ranks = {};        // that do it together
+  update_split split = update_split::lanes;
 };
 
 // What the request points at must outlive the stage.
@@ -50,7 +55,9 @@ class rl_stage {
   rl_stage(const rl_stage&) = delete;
   rl_stage& operator=(const rl_stage&) = delete;
 
-  // Everything but weights: "state/..." and "optimizer/...".
+  // Everything but weights: "state/..." and "optimizer/...", on the rank that writes. Ranks gather the optimizer's
+  // memory first, all of them.
+  void gather();
   void save(checkpoint_writer& w) const;
   void restore(const checkpoint_reader& r);
   run_end run(run_record& record, const rl_run_options& o, const rl_run_hooks& hooks, rl_run_state& state);
@@ -77,6 +84,7 @@ struct answer_options {
   std::int64_t session_tokens = 1 << 16;
   double temperature = 0, top_p = 1;                         // 0: greedy
   std::function<bool()> interrupted = [] { return false; };  // asked between decode steps
+  std::optional<comm::any> ranks = {};                       // that share the work; the first of them scores
 };
 
 // Answers to examples of a task, scored. Throws interruption.

@@ -26,6 +26,7 @@ struct rl_stage<T>::parts {
                 options_of(r.settings, r.seed, r.stop)) {
     if (r.reference != nullptr) trainer.set_reference(r.reference);
     if (r.drops != nullptr) trainer.keep_drops(*r.drops);
+    if (r.ranks) trainer.share_with(*r.ranks, {.update = r.split});
   }
 };
 
@@ -33,6 +34,11 @@ template <class T>
 rl_stage<T>::rl_stage(const rl_stage_request<T>& r) : parts_(std::make_unique<parts>(r)) {}
 template <class T>
 rl_stage<T>::~rl_stage() {}  // not defaulted: it is instantiated by name
+
+template <class T>
+void rl_stage<T>::gather() {
+  parts_->trainer.optimizer();
+}
 
 template <class T>
 void rl_stage<T>::save(checkpoint_writer& w) const {
@@ -87,12 +93,20 @@ std::vector<group<float>> answer_groups(cpu::context& ctx, policy_of<T>& policy,
   const auto between = [&](std::int64_t) {
     if (o.interrupted()) throw interruption();
   };
-  const auto sample = [&](auto sampler) {
-    return session_engine{}(ctx, policy, task, std::span<const rollout_request>(requests), r, sampler, report, between);
+  const auto answers = [&](std::span<const rollout_request> some, rollout_report& said) {
+    const auto sample = [&](auto sampler) {
+      return session_engine{}(ctx, policy, task, some, r, sampler, said, between);
+    };
+    return o.temperature > 0 ? sample(rl::stochastic({.temperature = o.temperature, .top_p = o.top_p}))
+                             : sample(rl::greedy());
   };
-  auto groups = o.temperature > 0 ? sample(rl::stochastic({.temperature = o.temperature, .top_p = o.top_p}))
-                                  : sample(rl::greedy());
-  score_groups<any_task, float>(task, groups);
+  if (!o.ranks) {
+    auto groups = answers(requests, report);
+    score_groups<any_task, float>(task, groups);
+    return groups;
+  }
+  auto groups = sample_on_ranks<float>(*o.ranks, task, std::span<const rollout_request>(requests), r, report, answers);
+  score_on_ranks<float, any_task>(*o.ranks, task, groups);
   return groups;
 }
 

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace ql::qwenlong {
@@ -16,11 +17,15 @@ inline std::int64_t memory_peak() {
   return static_cast<std::int64_t>(u.ru_maxrss) * 1024;
 }
 
-// Where a run's events go: the files of its folder, the log, and a line for whoever watches.
+// Where a run's events go: the files of its folder, the log, and a line for whoever watches. Without a folder, on ranks
+// that write nothing, nowhere.
 class run_record {
  public:
-  run_record(const std::string& directory, const metric_files_state& files)
-      : files_(directory, files), log_(directory) {}
+  run_record() = default;
+  run_record(const std::string& directory, const metric_files_state& files) {
+    files_.emplace(directory, files);
+    log_.emplace(directory);
+  }
 
   template <class Event>
   void operator()(const Event& e) {
@@ -33,17 +38,18 @@ class run_record {
       tell(e);
     }
   }
-  metric_files_state sync() { return files_.sync(); }
+  metric_files_state sync() { return files_ ? files_->sync() : metric_files_state{}; }
   std::int64_t last_step() const { return last_step_; }
 
  private:
   template <class Event>
   void tell(const Event& e) {
-    observers all(files_, log_, line_);
+    if (!files_) return;
+    observers all(*files_, *log_, line_);
     all(e);
   }
-  metric_files files_;
-  run_log log_;
+  std::optional<metric_files> files_;
+  std::optional<run_log> log_;
   progress_line line_;
   std::int64_t last_step_ = 0;
 };

@@ -37,9 +37,12 @@ action bind(options& o) {
 // In the order of --help.
 std::span<verb (*const)()> verbs();
 
-// True once the user asked to stop (SIGINT or SIGTERM). A second signal ends the program at once. Verbs that run for
-// long look at it where they can stop cleanly; main() then exits with 130, unless run() returned something other than
-// 0.
+// True once the user asked to stop (SIGINT, SIGTERM, or SIGUSR1, which schedulers send ahead). A second signal ends the
+// program at once. Verbs that run for long look at it where they can stop cleanly; main() then exits with 130, unless
+// run() returned something other than 0.
 bool interrupted();
+
+// From now on this process says nothing on standard error when it fails: another rank of the run does.
+void be_silent();
 
 }  // namespace ql::tool

@@ -16,6 +16,18 @@
 
 namespace ql {
 
+// How ranks share the work of an update: whole lanes each (the bits of one rank), or the rows of every tree (for trees
+// that are too long for one rank; decoder::split_rows).
+enum class update_split : std::uint8_t { lanes, rows };
+// Where the optimizer's memory is: all of it on every rank, or a share on each (ZeRO-1; AdamW and SGD).
+enum class optimizer_memory : std::uint8_t { replicated, sharded };
+
+struct rank_options {
+  update_split update = update_split::lanes;
+  optimizer_memory optimizer = optimizer_memory::sharded;
+  friend bool operator==(const rank_options&, const rank_options&) = default;
+};
+
 // The units of each lane of a plan that has any, in the order of lanes. The k-th belongs to rank k mod ranks.
 inline std::vector<unit_range> lanes_of(const lane_plan& plan) {
   std::vector<unit_range> lanes;

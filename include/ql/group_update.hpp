@@ -3,9 +3,9 @@
 
 // One optimizer step on groups of answers: score, loss, backward, update.
 
+#include <ql/comm/any.hpp>
 #include <ql/data_parallel.hpp>
 #include <ql/policy_update.hpp>
-#include <ql/ranks.hpp>
 #include <ql/rl/aggregation.hpp>
 #include <ql/rl/apply_loss.hpp>
 #include <ql/rollout.hpp>

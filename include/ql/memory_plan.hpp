@@ -9,7 +9,6 @@
 #include <ql/group_update.hpp>
 #include <ql/model/session.hpp>
 #include <ql/policy_update.hpp>
-#include <ql/ranks.hpp>
 #include <ql/rl/optimizer.hpp>
 #include <ql/rl/sampler.hpp>
 

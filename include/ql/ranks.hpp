@@ -19,18 +19,6 @@
 
 namespace ql {
 
-// How ranks share the work of an update: whole lanes each (the bits of one rank), or the rows of every tree (for trees
-// that are too long for one rank; decoder::split_rows).
-enum class update_split : std::uint8_t { lanes, rows };
-// Where the optimizer's memory is: all of it on every rank, or a share on each (ZeRO-1; AdamW and SGD).
-enum class optimizer_memory : std::uint8_t { replicated, sharded };
-
-struct rank_options {
-  update_split update = update_split::lanes;
-  optimizer_memory optimizer = optimizer_memory::sharded;
-  friend bool operator==(const rank_options&, const rank_options&) = default;
-};
-
 // The user asked to stop; thrown out of long work, caught by the loops of runs.
 class interruption : public error {
  public:
@@ -118,6 +106,50 @@ std::vector<int> deal_requests(E& env, std::span<const rollout_request> requests
     for (const auto i : b.requests) rank_of[i] = static_cast<int>(r);
   }
   return rank_of;
+}
+
+// Groups in the order of the requests, on every rank: each samples what deal_requests() gives it by
+// answers(requests, report), reports are summed.
+template <class A, environment E, class F>
+std::vector<group<A>> sample_on_ranks(comm::any c, E& env, std::span<const rollout_request> requests,
+                                      const rollout_options& o, rollout_report& said, F&& answers) {
+  const auto rank_of = deal_requests(env, requests, o, c.size());
+  std::vector<rollout_request> own;
+  for (std::size_t i = 0; i < requests.size(); ++i)
+    if (rank_of[i] == c.rank()) own.push_back(requests[i]);
+  std::pair<std::vector<group<A>>, rollout_report> mine;
+  all_or_none(c, "sampling", [&] {
+    if (!own.empty()) mine.first = answers(std::span<const rollout_request>(own), mine.second);
+  });
+  auto all = share_values(c, mine);
+  for (const auto& [groups, report] : all) {
+    said.sampled += report.sampled;
+    said.forwarded += report.forwarded;
+    said.kept_mass_log_sum += report.kept_mass_log_sum;
+  }
+  std::vector<std::size_t> next(all.size(), 0);
+  std::vector<group<A>> out;
+  for (const auto r : rank_of) {
+    const auto k = static_cast<std::size_t>(r);
+    out.push_back(std::move(all[k].first.at(next[k]++)));
+  }
+  return out;
+}
+
+// The scores that rank 0's environment gives, on every rank.
+template <class A, environment E>
+void score_on_ranks(comm::any c, E& env, std::span<group<A>> groups) {
+  std::vector<rl::outcome> scores;
+  all_or_none(c, "scoring", [&] {
+    if (c.rank() != 0) return;
+    score_groups<E, A>(env, groups);
+    for (const auto& g : groups)
+      for (const auto& a : g.answers) scores.push_back(a.score);
+  });
+  scores = std::move(share_values(c, scores).front());
+  std::size_t i = 0;
+  for (auto& g : groups)
+    for (auto& a : g.answers) a.score = scores.at(i++);
 }
 
 }  // namespace ql

@@ -49,12 +49,17 @@ struct rl_run_hooks {
 
 namespace detail {
 
-inline void wait(double seconds, const std::function<bool()>& stop) {
+// Whether `stop` cut it short.
+inline bool rest(double seconds, const std::function<bool()>& stop) {
   const auto until = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
   while (std::chrono::steady_clock::now() < until) {
-    if (stop()) throw interruption();
+    if (stop()) return true;
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
+  return false;
+}
+inline void wait(double seconds, const std::function<bool()>& stop) {
+  if (rest(seconds, stop)) throw interruption();
 }
 
 // Saves; where the disk is full it says what is missing and waits for room.
@@ -170,7 +175,7 @@ run_end run_rl(Trainer& trainer, Observe& observe, const rl_run_options& o, rl_r
         whole = true;
         observe(warning{.what = "waiting for the judge: " + r.why, .step = step_now()});
         save();
-        detail::wait(o.retry_seconds, hooks.stop);
+        detail::rest(o.retry_seconds, hooks.stop);  // all ranks ask together whether one of them was stopped
         continue;
       }
       if (r.kind == advance_kind::scored) {

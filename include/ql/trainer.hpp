@@ -313,42 +313,12 @@ class rl_trainer {
                                    });
     };
     if (!ranks_) return answers(requests, said);
-    const auto rank_of = deal_requests(*env_, std::span<const rollout_request>(requests), o, ranks_->size());
-    std::vector<rollout_request> own;
-    for (std::size_t i = 0; i < requests.size(); ++i)
-      if (rank_of[i] == ranks_->rank()) own.push_back(requests[i]);
-    std::pair<std::vector<group<A>>, rollout_report> mine;
-    all_or_none(*ranks_, "sampling", [&] {
-      if (!own.empty()) mine.first = answers(own, mine.second);
-    });
-    auto all = share_values(*ranks_, mine);
-    for (const auto& [groups, report] : all) {
-      said.sampled += report.sampled;
-      said.forwarded += report.forwarded;
-      said.kept_mass_log_sum += report.kept_mass_log_sum;
-    }
-    std::vector<std::size_t> next(all.size(), 0);
-    std::vector<group<A>> out;
-    for (const auto r : rank_of) {
-      const auto k = static_cast<std::size_t>(r);
-      out.push_back(std::move(all[k].first.at(next[k]++)));
-    }
-    return out;
+    return sample_on_ranks<A>(*ranks_, *env_, std::span<const rollout_request>(requests), o, said, answers);
   }
 
   void score(std::vector<group<A>>& groups) {
-    if (!ranks_) return score_groups<Environment, A>(*env_, groups);
-    std::vector<rl::outcome> scores;
-    all_or_none(*ranks_, "scoring", [&] {
-      if (ranks_->rank() != 0) return;
-      score_groups<Environment, A>(*env_, groups);
-      for (const auto& g : groups)
-        for (const auto& a : g.answers) scores.push_back(a.score);
-    });
-    scores = std::move(share_values(*ranks_, scores).front());
-    std::size_t i = 0;
-    for (auto& g : groups)
-      for (auto& a : g.answers) a.score = scores.at(i++);
+    if (ranks_) return score_on_ranks<A, Environment>(*ranks_, *env_, groups);
+    score_groups<Environment, A>(*env_, groups);
   }
 
   advance_report score_step() {

@@ -5,7 +5,6 @@ Usage: run.py MPIRUN RANKS laws | same_bits | rows | killed | frozen | left_earl
        run.py MPIRUN TRAINING training"""
 
 import os
-import pathlib
 import re
 import signal
 import socket
@@ -15,29 +14,15 @@ import tempfile
 import threading
 import time
 
+import launch
+
 MPIRUN, PROGRAM, WHAT = sys.argv[1:4]
 NAMED_WITHIN = 10  # seconds
-REQUEUE = 75  # what a rank that lost another ends with
-# mpirun has a code of its own: each rank's is written to a file
-WRAPPER = 'folder=$1; shift; "$@"; code=$?; echo $code > "$folder/${OMPI_COMM_WORLD_RANK:-$PMI_RANK}"; exit $code'
-
-
-def command(ranks, *arguments, recovers=False, codes=None):
-    version = subprocess.run([MPIRUN, "--version"], capture_output=True, text=True).stdout
-    options = []
-    if "Open MPI" in version or "open-mpi" in version:
-        options = ["--oversubscribe", "--bind-to", "none", "--mca", "btl_vader_single_copy_mechanism", "none"]
-        if os.geteuid() == 0:
-            options.append("--allow-run-as-root")
-        if recovers:
-            options += ["--enable-recovery"]  # or mpirun ends the others before they can say why
-    wrapped = ["sh", "-c", WRAPPER, "rank", codes] if codes else []
-    return [MPIRUN, *options, "-n", str(ranks), *wrapped, PROGRAM, *map(str, arguments)]
 
 
 def whole(ranks, *arguments):
     """What ranks that nobody disturbs print."""
-    done = subprocess.run(command(ranks, *arguments), capture_output=True, text=True, timeout=100)
+    done = subprocess.run(launch.command(MPIRUN, ranks, [PROGRAM, *arguments]), capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, f"{ranks} ranks:\n{done.stdout}{done.stderr}"
     return done.stdout
 
@@ -48,8 +33,8 @@ class Run:
     def __init__(self, ranks, *arguments):
         self.ranks, self.lines = ranks, []
         self.folder = tempfile.TemporaryDirectory(prefix="ql-mpi-")
-        self.job = subprocess.Popen(command(ranks, *arguments, recovers=True, codes=self.folder.name),
-                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        command = launch.command(MPIRUN, ranks, [PROGRAM, *arguments], recovers=True, codes=self.folder.name)
+        self.job = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         threading.Thread(target=self.read, daemon=True).start()
         self.processes = {int(m[1]): int(m[2]) for _, m in self.wait_for(r"rank (\d+) process (\d+)", ranks, 30)}
         assert len(self.processes) == ranks, f"not all ranks started:\n{self.text()}"
@@ -69,14 +54,6 @@ class Run:
 
     def text(self):
         return "\n".join(line for _, line in self.lines)
-
-    def codes(self, ranks, seconds=10):
-        """What these ranks ended with."""
-        end = time.monotonic() + seconds
-        files = {r: pathlib.Path(self.folder.name) / str(r) for r in ranks}
-        while not all(f.exists() and f.read_text().strip() for f in files.values()) and time.monotonic() < end:
-            time.sleep(0.02)
-        return {r: int(f.read_text()) if f.exists() and f.read_text().strip() else None for r, f in files.items()}
 
     def end(self):
         for process in self.processes.values():
@@ -104,8 +81,8 @@ class Run:
         slowest = max(when for when, _ in said) - began
         print(f"{len(others)} ranks named {where} within {slowest:.2f} s")
         assert slowest <= NAMED_WITHIN, f"named after {slowest:.1f} s"
-        codes = self.codes(others)
-        assert set(codes.values()) == {REQUEUE}, f"ranks ended with {codes}:\n{self.text()}"
+        codes = launch.codes(self.folder.name, others)
+        assert set(codes.values()) == {launch.REQUEUE}, f"ranks ended with {codes}:\n{self.text()}"
 
 
 def kill(process):
@@ -174,7 +151,7 @@ def main():
             said = run.wait_for(r"rank (\d+) names \d+: .*not at the same place", 1, 15)
             assert said, run.text()
             first = int(said[0][1][1])
-            assert run.codes([first]) == {first: REQUEUE}, run.text()
+            assert launch.codes(run.folder.name, [first]) == {first: launch.REQUEUE}, run.text()
         finally:
             run.end()
     else:

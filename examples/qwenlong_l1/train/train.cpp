@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train.hpp"
 
+#include <ql/io/hash.hpp>
 #include <ql/io/json.hpp>
 #include <ql/io/model_config.hpp>
 #include <ql/io/safetensors.hpp>
@@ -11,6 +12,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "../ranks.hpp"
 #include "document_task.hpp"
 
 namespace ql::qwenlong {
@@ -101,11 +103,17 @@ train_settings read_recipe(const std::string& path, const std::vector<std::strin
 }
 
 bool run_train(const train_request& request, const std::function<bool()>& stop) {
-  const auto s = read_recipe(request.recipe, request.set);
-  ql::detail::expects(!s.model.empty(), "train", "model", "a model folder (in the recipe, or --set model=DIR)", "none");
-  const bool half = s.compute == compute_type::bfloat16 ||
-                    (s.compute == compute_type::as_stored &&
-                     io::checkpoint::open(s.model).at("model.embed_tokens.weight").type == io::dtype::bf16);
+  train_settings s;
+  bool half = false;
+  tool::together(request.ranks, [&] {
+    s = read_recipe(request.recipe, request.set);
+    ql::detail::expects(!s.model.empty(), "train", "model", "a model folder (in the recipe, or --set model=DIR)",
+                        "none");
+    half = s.compute == compute_type::bfloat16 ||
+           (s.compute == compute_type::as_stored &&
+            io::checkpoint::open(s.model).at("model.embed_tokens.weight").type == io::dtype::bf16);
+  });
+  if (auto ranks = request.ranks) comm::expect_same(*ranks, "the recipe of train", io::hash(to_toml(s)).first);
   return half ? train_with<bf16>(request, s, stop) : train_with<float>(request, s, stop);
 }
 

@@ -4,8 +4,11 @@
 // The recipe on a pretrained model and real documents: warm-up SFT, a gate, phased RL, validation, an ordinary model
 // folder at the end.
 
+#include <ql/comm/any.hpp>
+
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,6 +33,9 @@ struct train_request {
   int threads = 0;               // 0: all cores
   std::string rollouts = {};     // of rollout: the file to write; of update: the file to read
   bool keep_rollouts = false;    // RUN/rollouts/STEP.jsonl.gz of every step
+  // Processes that do the run together (the whole of it); the first of them writes.
+  std::optional<comm::any> ranks = {};
+  bool split_rows = false;  // they share the rows of every tree, not its lanes
 };
 
 // The file over its preset over the defaults, paths resolved. Throws argument_error that lists every problem with its

@@ -20,6 +20,7 @@
 #include <optional>
 #include <thread>
 
+#include "../ranks.hpp"
 #include "../replayed_task.hpp"
 #include "../rl_stage.hpp"
 #include "document_task.hpp"
@@ -49,7 +50,8 @@ class train_run {
         ctx_({.threads = threads_}),
         shape_(model::checked(io::decoder_of(io::model_config::read(s.model)))) {
     auto data = read_data(s, words_, shape_.max_context);
-    for (const auto& n : data.notes) std::fprintf(stderr, "%s\n", n.c_str());
+    for (const auto& n : data.notes)
+      if (leads()) std::fprintf(stderr, "%s\n", n.c_str());
     if (!data.warm_up_prompts.empty()) {
       auto f = s.sft.think_tags ? data::target_format{} : data::target_format::plain();
       warm_up_ = data::supervise(data.warm_up, std::move(data.warm_up_prompts), f, words_.tokenizer, words_.stop.at(0),
@@ -61,28 +63,40 @@ class train_run {
       rollout_step_ = rows.front().step;
       for (auto& r : rows) book_.add(std::move(r.group));
     }
-    // all that can be refused has been: from here on there is a run
-    directory_.emplace(request.directory, to_tree(s),
+    examples_ = std::move(data);
+  }
+
+  // All that can be refused has been: from here on there is a run. Only the first rank has its folder.
+  void open() {
+    if (!leads()) return;
+    directory_.emplace(request_.directory, to_tree(settings_),
                        std::vector<std::string>{"model", "data.train", "data.validation", "data.warm_up",
                                                 "checkpoint_every", "validation.every", "reward.judge"});
-    store_.emplace(*directory_ / "checkpoints");
-    auto reward = s.reward;
-    if (reward.judge.journal.empty()) reward.judge.journal = *directory_ / "verdicts.jsonl";
-    judge_.emplace(reward);
-    train_.emplace(std::move(data.train), std::move(data.train_prompts), words_, *judge_);
-    held_out_.emplace(std::move(data.validation), std::move(data.validation_prompts), words_, *judge_);
+    store_.emplace(folder("checkpoints"));
     // what a killed process was writing
     for (const auto* name : {"validation", "rollouts"}) {
-      std::filesystem::create_directories(*directory_ / name);
-      for (const auto& f : std::filesystem::directory_iterator(*directory_ / name))
+      std::filesystem::create_directories(folder(name));
+      for (const auto& f : std::filesystem::directory_iterator(folder(name)))
         if (f.path().filename().string().find(".tmp-") != std::string::npos) std::filesystem::remove(f.path());
     }
-    policy_.emplace(ctx_, shape_);
     found_ = store_->newest();
-    if (request.part == train_part::update && found_ && rollout_step_ <= found_->step()) {
+    if (request_.part == train_part::update && found_ && rollout_step_ <= found_->step()) {
       after_ = checkpoint_of(rollout_step_);
       found_ = checkpoint_of(rollout_step_ - 1);
     }
+  }
+
+  // The folder of the checkpoint that the first rank has found, if any.
+  std::string found() const { return found_ ? found_->folder() : std::string(); }
+  void start(const std::string& found) {
+    if (!leads() && !found.empty()) found_.emplace(found);
+    auto reward = settings_.reward;
+    if (!leads()) reward.judge.url.clear();  // the first rank asks for all
+    if (reward.judge.journal.empty() && leads()) reward.judge.journal = folder("verdicts.jsonl");
+    judge_.emplace(reward);
+    train_.emplace(std::move(examples_.train), std::move(examples_.train_prompts), words_, *judge_);
+    held_out_.emplace(std::move(examples_.validation), std::move(examples_.validation_prompts), words_, *judge_);
+    policy_.emplace(ctx_, shape_);
     if (found_) {
       progress_ = found_->value<train_progress>("state/progress");
       get_weights(*found_, "weights/", ctx_, *policy_);
@@ -90,17 +104,22 @@ class train_run {
       io::load_weights(ctx_, io::checkpoint::open(settings_.model), *policy_);
     }
     if (after_) return;  // a replay leaves the run as it is
+    if (!leads()) {
+      tell_.emplace();
+      return;
+    }
     tell_.emplace(directory_->path(), progress_.files);
     std::int64_t total = 0;
     for (const auto& p : settings_.rl.phases) total += p.steps;
-    (*tell_)(run_started{.name = std::filesystem::path(request.recipe).stem().string(),
+    (*tell_)(run_started{.name = std::filesystem::path(request_.recipe).stem().string(),
                          .directory = directory_->path(),
                          .resumed_at = found_ ? std::optional<std::int64_t>(found_->step()) : std::nullopt,
                          .total_steps = sft_steps() + total,
                          .device = "cpu, " + std::to_string(threads_) + (threads_ == 1 ? " thread, " : " threads, ") +
-                                   "kernels " + std::string(cpu::kernels<T>().name),
+                                   "kernels " + std::string(cpu::kernels<T>().name) +
+                                   (request_.ranks ? ", " + std::to_string(request_.ranks->size()) + " ranks" : ""),
                          .parameters = policy_->parameter_count()});
-    io::write_file(*directory_ / "recipe.toml", to_toml(settings_));
+    io::write_file(folder("recipe.toml"), to_toml(settings_));
   }
 
   bool run() {
@@ -114,9 +133,10 @@ class train_run {
       complete = false;
     }
     const bool done = progress_.stage == 3;
+    if (!leads()) return complete;
     if (complete && request_.part == train_part::sft)
       std::fprintf(stderr, "sft: %s\n",
-                   sft_steps() > 0 ? (*directory_ / "warm_up").c_str() : "the recipe has no warm-up (sft.epochs = 0)");
+                   sft_steps() > 0 ? folder("warm_up").c_str() : "the recipe has no warm-up (sft.epochs = 0)");
     if (done && request_.part != train_part::whole)
       std::fprintf(stderr, "the run is finished: there is no step after this one\n");
     (*tell_)(run_finished{.reason = !complete ? "interrupted"
@@ -126,13 +146,20 @@ class train_run {
                           .seconds = whole.lap()});
     if (complete && done) {
       write_report(directory_->path());
-      std::fprintf(stderr, "report: %s\npolicy: %s (an ordinary Hugging Face folder)\n",
-                   (*directory_ / "report.html").c_str(), (*directory_ / "policy").c_str());
+      std::fprintf(stderr, "report: %s\npolicy: %s (an ordinary Hugging Face folder)\n", folder("report.html").c_str(),
+                   folder("policy").c_str());
     }
     return complete;
   }
 
  private:
+  // Alone, or the first of the ranks: it writes and speaks.
+  bool leads() const { return !request_.ranks || request_.ranks->rank() == 0; }
+  std::string folder(std::string_view name) const {
+    return (directory_ ? directory_->path() : request_.directory) + "/" + std::string(name);
+  }
+  bool stopped() const { return request_.ranks ? any_rank(*request_.ranks, stop_()) : stop_(); }
+
   // At most `questions` for the lengths of each phase, drawn over all files; which ones depends on the data alone.
   void keep_for_validation(training_data& d) {
     if (settings_.validation.questions == 0) return;
@@ -155,6 +182,7 @@ class train_run {
   }
 
   std::string save(std::int64_t step, const std::function<void(checkpoint_writer&)>& more) {
+    if (!leads()) return {};
     progress_.files = tell_->sync();
     return store_->save(step, [&](checkpoint_writer& w) {
       w.value("state/progress", progress_);
@@ -188,7 +216,7 @@ class train_run {
       };
       detail::stopwatch clock;
       while (progress_.sft_steps < steps) {
-        if (stop_()) {
+        if (stopped()) {
           keep();
           throw interruption();
         }
@@ -255,8 +283,9 @@ class train_run {
       mixed += m > 0 && m < 1 ? 1 : 0, right += m == 1 ? 1 : 0;
     }
     const double share = chosen.empty() ? 0 : static_cast<double>(mixed) / static_cast<double>(chosen.size());
-    std::fprintf(stderr, "gate: of %zu questions %lld are answered right and wrong, %lld always right\n", chosen.size(),
-                 static_cast<long long>(mixed), static_cast<long long>(right));
+    if (leads())
+      std::fprintf(stderr, "gate: of %zu questions %lld are answered right and wrong, %lld always right\n",
+                   chosen.size(), static_cast<long long>(mixed), static_cast<long long>(right));
     detail::expects<state_error>(share >= settings_.gate.mixed, "train", "gate.mixed",
                                  "right and wrong answers to at least " + std::to_string(settings_.gate.mixed) +
                                      " of the questions; choose easier ones or a longer warm-up",
@@ -266,6 +295,7 @@ class train_run {
     answer_options a;
     a.seed = settings_.seed, a.what = sampled ? purpose::evaluate : purpose::validate;
     a.stop = words_.stop, a.session_tokens = settings_.rl.session_tokens, a.interrupted = stop_;
+    a.ranks = request_.ranks;
     a.max_new_tokens = settings_.validation.max_response_tokens;
     for (const auto& p : settings_.rl.phases)
       if (settings_.validation.max_response_tokens == 0)
@@ -295,7 +325,7 @@ class train_run {
     std::optional<policy_of<T>> reference;
     if (settings_.rl.kl_every > 0 || settings_.rl.scoring == curriculum::score_source::initial) {
       reference.emplace(ctx_, shape_);
-      const auto start = sft_steps() > 0 ? *directory_ / "warm_up" : settings_.model;
+      const auto start = sft_steps() > 0 ? folder("warm_up") : settings_.model;
       io::load_weights(ctx_, io::checkpoint::open(start), *reference);
     }
     return reference;
@@ -310,7 +340,9 @@ class train_run {
             .seed = settings_.seed,
             .stop = words_.stop,
             .drops = judge_->journal(),
-            .book = book_.size() > 0 ? &book_ : nullptr};
+            .book = book_.size() > 0 ? &book_ : nullptr,
+            .ranks = request_.ranks,
+            .split = request_.split_rows ? update_split::rows : update_split::lanes};
   }
   std::function<bool()> stopping() {
     return [this] {
@@ -326,7 +358,7 @@ class train_run {
     auto reference = reference_policy();
     rl_stage<T> stage(rl_request(reference));
     stage.restore(*found_);
-    const auto aside = *directory_ / "replay";
+    const auto aside = folder("replay");
     std::filesystem::remove_all(aside);
     std::filesystem::create_directories(aside);
     run_end end;
@@ -359,6 +391,7 @@ class train_run {
   }
 
   bool learn() {
+    if (request_.ranks) comm::barrier(*request_.ranks);  // the first one has written the model as it was warmed up
     auto reference = reference_policy();
     if (progress_.stage == 1) gate();
     rl_stage<T> stage(rl_request(reference));
@@ -381,18 +414,22 @@ class train_run {
     if (held_out_->examples() > 0)
       hooks.validate = [&](const std::string& moment) { return validate(moment, progress_.sft_steps + stage.steps()); };
     hooks.log_samples = [&](std::int64_t phase, std::int64_t step) {
+      if (!leads()) return;
       log_samples(stage, phase, step);
       if (request_.keep_rollouts) {
         const auto number = std::to_string(step);
         keep_rollouts(stage, step,
-                      *directory_ / "rollouts" + "/step_" +
-                          std::string(8 - std::min<std::size_t>(8, number.size()), '0') + number + ".jsonl.gz");
+                      folder("rollouts") + "/step_" + std::string(8 - std::min<std::size_t>(8, number.size()), '0') +
+                          number + ".jsonl.gz");
       }
     };
     hooks.save = [&] {
+      stage.gather();
       return save(progress_.sft_steps + stage.steps(), [&](checkpoint_writer& w) { stage.save(w); });
     };
-    hooks.best = [&](const std::string& name) { store_->set_best(name); };
+    hooks.best = [&](const std::string& name) {
+      if (leads()) store_->set_best(name);
+    };
     const auto end = stage.run(*tell_, o, hooks, progress_.rl);
     if (end == run_end::interrupted) return false;
     if (end == run_end::paused) {
@@ -460,7 +497,7 @@ class train_run {
                              {.compact = true}) +
               "\n";
     }
-    io::write_file(*directory_ / "validation" + "/" + moment + "_" + std::to_string(step) + ".jsonl", rows);
+    if (leads()) io::write_file(folder("validation") + "/" + moment + "_" + std::to_string(step) + ".jsonl", rows);
     if (moment == "before") progress_.before = scores;
     validation_finished v;
     eval::resampling r;
@@ -500,11 +537,10 @@ class train_run {
       v.accuracy = in.estimate, v.low = in.low, v.high = in.high;
       compare("all", now, then, document);
     });
-    if (moment != "before")
-      io::write_file(*directory_ / "change.json",
-                     io::json::dump(io::json::value(io::json::value::object_type{
-                         {"step", step}, {"moment", moment}, {"change", std::move(change)}})) +
-                         "\n");
+    if (moment != "before" && leads())
+      io::write_file(folder("change.json"), io::json::dump(io::json::value(io::json::value::object_type{
+                                                {"step", step}, {"moment", moment}, {"change", std::move(change)}})) +
+                                                "\n");
     v.items = static_cast<std::int64_t>(scores.size()), v.set = "held-out questions", v.seconds = clock.lap();
     return v;
   }
@@ -541,8 +577,9 @@ class train_run {
 
   // RUN/NAME: the model's folder with the policy's weights; `exact` in float, else in the files' own types.
   void export_policy(const std::string& name, bool exact) {
+    if (!leads()) return;
     namespace fs = std::filesystem;
-    const std::string folder = *directory_ / name, aside = folder + ".new";
+    const std::string place = folder(name), aside = place + ".new";
     fs::remove_all(aside);
     fs::create_directories(aside);
     for (const auto& f : fs::directory_iterator(settings_.model)) {
@@ -557,8 +594,8 @@ class train_run {
     } else {
       io::save_weights(*policy_, io::checkpoint::open(settings_.model), aside);
     }
-    fs::remove_all(folder);
-    fs::rename(aside, folder);
+    fs::remove_all(place);
+    fs::rename(aside, place);
   }
 
   train_request request_;
@@ -568,6 +605,7 @@ class train_run {
   std::optional<io::run_directory> directory_;
   std::optional<checkpoint_store> store_;
   language words_;
+  training_data examples_;  // until there is a run
   std::optional<grader> judge_;
   cpu::context ctx_;
   model::decoder_config shape_;
@@ -584,7 +622,16 @@ class train_run {
 
 template <class T>
 bool train_with(const train_request& request, const train_settings& s, const std::function<bool()>& stop) {
-  return train_run<T>(request, s, stop).run();
+  std::optional<train_run<T>> run;
+  std::string found;
+  tool::together(request.ranks, [&] { run.emplace(request, s, stop); });
+  tool::together(request.ranks, [&] {
+    run->open();
+    found = run->found();
+  });
+  if (request.ranks) found = share_values(*request.ranks, found).front();
+  tool::together(request.ranks, [&] { run->start(found); });
+  return run->run();
 }
 
 }  // namespace ql::qwenlong

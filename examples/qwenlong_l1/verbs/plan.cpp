@@ -162,6 +162,13 @@ std::string what_would_fit(plan_request q, const std::function<memory_plan(const
   const auto fits = [&] { return static_cast<double>(planned(q).total()) <= bytes; };
   const auto add = [&](const std::string& change) { said += (said.empty() ? "" : ", ") + change; };
   const auto each = q.prompt_tokens + q.group_size * q.response_tokens;
+  auto most = q;  // where all of them at once do not help, none is looked for
+  most.micro_batch_tokens = std::min(q.micro_batch_tokens, each), most.keep = model::keep::nothing;
+  if (table == "rl") most.session_tokens = std::min(q.session_tokens, each), most.reference = false;
+  if (static_cast<double>(planned(most).total()) > bytes) {
+    most.how.update = update_split::rows, most.ranks = std::max(q.ranks, 64);
+    if (table != "rl" || static_cast<double>(planned(most).total()) > bytes) return "";
+  }
   if (q.micro_batch_tokens > each) {
     q.micro_batch_tokens = each;
     if (fits()) return table + ".micro_batch_tokens = " + std::to_string(each);

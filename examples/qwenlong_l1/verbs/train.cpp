@@ -3,6 +3,7 @@
 
 #include <cstdio>
 
+#include "ranks.hpp"
 #include "verb.hpp"
 
 namespace ql::tool {
@@ -11,7 +12,7 @@ namespace {
 using qwenlong::train_part;
 
 struct settings {
-  std::string recipe, directory, rollouts;
+  std::string recipe, directory, rollouts, split = "lanes";
   std::vector<std::string> set;
   int threads = 0;
   bool keep_rollouts = false;
@@ -24,23 +25,28 @@ void declare_run(options& o, settings& s) {
       .optional("--threads", s.threads, "0: all cores; changes no bit");
 }
 
-int run_part(const settings& s, train_part part) {
+int run_part(const settings& s, train_part part, std::optional<comm::any> ranks = {}) {
+  if (part != train_part::whole) expect_alone();
   ql::detail::expects(s.threads >= 0 && s.threads <= 1024, "train", "--threads", "0 (all cores) to 1024", s.threads);
   qwenlong::train_request r{part, s.recipe, s.directory, s.set, s.threads};
   r.rollouts = s.rollouts, r.keep_rollouts = s.keep_rollouts;
+  r.ranks = ranks, r.split_rows = s.split == "rows";
   return qwenlong::run_train(r, interrupted) ? 0 : 75;
 }
 
 void declare(options& o, settings& s) {
   declare_run(o, s);
-  o.flag("--keep-rollouts", s.keep_rollouts, "every answer of every step: DIRECTORY/rollouts/step_NNNNNNNN.jsonl.gz");
+  o.flag("--keep-rollouts", s.keep_rollouts, "every answer of every step: DIRECTORY/rollouts/step_NNNNNNNN.jsonl.gz")
+      .choice("--split", s.split, {"lanes", "rows"}, "how ranks share an update: data parallel, or context parallel");
   o.footer(
       "Trains a pretrained model on questions about documents: warm-up SFT, then RL in phases from short to long\n"
       "prompts. Interrupted, it exits with 75; killed at any moment, the same command goes on from the last "
-      "checkpoint.");
+      "checkpoint.\nProcesses that mpirun starts do one run together (docs/parallel.md).");
 }
 
-int run(const settings& s) { return run_part(s, train_part::whole); }
+int run(const settings& s) {
+  return on_ranks([&](std::optional<comm::any> ranks) { return run_part(s, train_part::whole, ranks); });
+}
 
 void declare_sft(options& o, settings& s) {
   declare_run(o, s);
