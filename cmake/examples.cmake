@@ -19,6 +19,9 @@ set(_ql_example_library_algorithms_only ql::core) # shows what that alone can do
 # are no C++20 to clang.
 if("${CMAKE_CXX_FLAGS} ${CMAKE_CXX_FLAGS_DEBUG}" MATCHES "-fsanitize" OR NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   list(REMOVE_ITEM _ql_examples libtorch_policy)
+  if(NOT QL_TEST_PREFIX STREQUAL "" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    list(REMOVE_ITEM _ql_examples grpo_from_scratch) # four hundred steps: minutes under a sanitizer
+  endif()
 else()
   find_package(Torch QUIET)
   if(TARGET torch)

@@ -102,6 +102,52 @@ void test(const model::decoder_config& c, std::int64_t prompt_tokens, std::int64
   expect(worst <= gradient_bound, "gradients, relative distance from the CPU", worst, gradient_bound);
 }
 
+// Tokens drawn on the device against those of the host's sampler on the same logits.
+void draws(std::int64_t rows, std::int64_t columns) {
+  cuda::context ctx;
+  const std::int64_t parts = (columns + 15) / 16, depth = 64;
+  const auto normals = [](std::int64_t n, std::uint32_t sample) {
+    std::vector<float> x(static_cast<std::size_t>(n));
+    for (std::int64_t i = 0; i < n; ++i)
+      x[static_cast<std::size_t>(i)] = static_cast<float>(
+          uniform({.seed = 5, .what = purpose::test, .sample = sample}, static_cast<std::uint64_t>(i)) - 0.5);
+    return x;
+  };
+  auto scope = ctx.scratch();
+  const auto weights = normals(columns * depth, 0), inputs = normals(rows * depth, 1);
+  auto* packed = scope.take<float>(columns * depth);
+  const matrix<float> head{columns, depth, scope.copy(std::span<const float>(weights)), packed};
+  pack(ctx, head, packed);
+  view<float, 2, cuda::device_space> z(scope.take<float>(rows * columns), {rows, columns}),
+      partial(scope.take<float>(rows * parts), {rows, parts});
+  std::vector<logit_row<float>> state(static_cast<std::size_t>(rows));
+  logits(ctx, head, view<const float, 2, cuda::device_space>(scope.copy(std::span<const float>(inputs)), {rows, depth}),
+         2.0f, z, std::span(state), partial);
+  std::vector<float> seen(static_cast<std::size_t>(rows * columns)), sums(static_cast<std::size_t>(rows * parts));
+  ctx.copy_out(static_cast<const float*>(z.data_handle()), rows * columns, seen.data());
+  ctx.copy_out(static_cast<const float*>(partial.data_handle()), rows * parts, sums.data());
+  std::int64_t different = 0;
+  for (const distribution& d : {distribution{}, distribution{.top_k = 40}, distribution{.top_p = 0.9},
+                                distribution{.top_k = 500, .top_p = 0.8, .min_p = 0.01}}) {
+    std::vector<double> u;
+    for (std::int64_t r = 0; r < rows; ++r) u.push_back((static_cast<double>(r) + 0.5) / static_cast<double>(rows));
+    std::vector<drawn_row<float>> drawn(static_cast<std::size_t>(rows));
+    draw_rows(ctx, d, view<const float, 2, cuda::device_space>(z), view<const float, 2, cuda::device_space>(partial),
+              std::span<const logit_row<float>>(state), std::span<const double>(u), std::span(drawn),
+              std::span<token>(), std::span<float>());
+    rl::stochastic sampler(d);
+    for (std::size_t r = 0; r < drawn.size(); ++r) {
+      const auto width = static_cast<std::size_t>(columns), pieces = static_cast<std::size_t>(parts);
+      const auto expected =
+          sampler(logits_row<float>{std::span<const float>(seen).subspan(r * width, width), state[r].max, state[r].sum,
+                                    std::span<const float>(sums).subspan(r * pieces, pieces)},
+                  u[r]);
+      different += drawn[r].id != expected.id || drawn[r].kept_mass != expected.kept_mass;
+    }
+  }
+  expect(different == 0, "tokens that the device draws otherwise than the host", static_cast<double>(different), 0);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -117,7 +163,9 @@ int main(int argc, char** argv) {
   c.qk_norm = true;
   test<float>(c, 75, 12, 2e-5, 1e-5);
   test<bf16>(c, 75, 12, 1e-2, 3e-2);
+  draws(3, 530);
   if (!tiny) {
+    draws(64, 151936);
     c.head_dim = 128;
     c.vocabulary = 20000;
     c.hidden = 512;

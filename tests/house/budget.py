@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compile-time budget in CPU seconds: the least of up to six compiles.
 
-Usage: budget.py TOOLCHAIN.json headers | tests | recorded | record
+Usage: budget.py TOOLCHAIN.json headers | tests | recorded | record | record-tests
 
 headers    a file with one include, g++ -O0 -c
-tests      every tests/**/*.test.cpp with the flags of the build
+tests      every tests/**/*.test.cpp with the flags of the build: 4 s, or a quarter more than test_compile_times.json has
 recorded   the umbrellas and the whole recipe program against compile_times.json: 10 % more fails
-record     writes compile_times.json"""
+record     writes compile_times.json
+record-tests   writes test_compile_times.json: the tests that take more than 4 s, most for a whole trainer of their own"""
 
 import json
 import os
@@ -89,24 +90,53 @@ def headers(tools):
     return report(rows)
 
 
-def tests(tools):
-    limit = round(TEST * stretch(tools), 2)
+DEAR = pathlib.Path(__file__).with_name("test_compile_times.json")
 
-    def row(entry):
+
+def test_commands(tools):
+    """{test: (command, folder)}"""
+    commands = {}
+    for entry in json.loads((tools.work.parent / "compile_commands.json").read_text()):
+        if not entry["file"].endswith(".test.cpp"):
+            continue
         command = shlex.split(entry["command"])
         if command[:1] == tools.launcher:
             command = command[1:]
         command[command.index("-o") + 1] = os.devnull
-        name = pathlib.Path(entry["file"]).relative_to(house.ROOT).as_posix()
-        return [name, limit, command, entry["directory"]]
+        commands[pathlib.Path(entry["file"]).relative_to(house.ROOT / "tests").as_posix()] = command, entry["directory"]
+    return dict(sorted(commands.items()))
 
-    entries = json.loads((tools.work.parent / "compile_commands.json").read_text())
-    rows = [row(entry) for entry in entries if entry["file"].endswith(".test.cpp")]
+
+def limits_of(names, dear):
+    """({test: CPU seconds}, problems)"""
+    limits = {name: 1.25 * dear[name] if name in dear else TEST for name in names}
+    return limits, [f"{DEAR.name}: there is no {name}" for name in dear if name not in limits]
+
+
+def tests(tools):
+    factor = stretch(tools)
+    commands = test_commands(tools)
+    limits, problems = limits_of(commands, json.loads(DEAR.read_text()))
+    limits = {name: round(limit * factor, 2) for name, limit in limits.items()}
     # Compilers side by side slow each other down: what is too slow beside another one is measured again alone.
-    seconds = house.in_parallel(lambda r: cpu_seconds(r[2], r[3]), rows)
-    return report(sorted(
-        (name, limit, beside if beside is None or beside <= limit else least(command, limit, folder))
-        for (name, limit, command, folder), beside in zip(rows, seconds)))
+    beside = house.in_parallel(lambda name: cpu_seconds(*commands[name]), commands)
+    rows = [(name, limits[name], seconds if seconds is None or seconds <= limits[name]
+             else least(commands[name][0], limits[name], commands[name][1])) for name, seconds in zip(commands, beside)]
+    found, rows = report(rows)
+    return problems + found, rows
+
+
+def record_tests(tools):
+    dear = {}
+    for name, (command, folder) in test_commands(tools).items():
+        factor = stretch(tools)
+        seconds = cpu_seconds(command, folder)
+        if seconds is None:
+            return [f"{name}: does not compile"], []
+        if seconds > TEST * factor:
+            dear[name] = round(min(seconds, cpu_seconds(command, folder)) / factor, 1)
+    DEAR.write_text(json.dumps(dear, indent=2) + "\n")
+    return [], list(dear)
 
 
 # The recorded figures belong to a machine on which this file takes the recorded time; on another they are scaled with it.
@@ -185,6 +215,8 @@ def self_test(tools):
         jobs = {"yardstick": lambda: (yardstick, 0), PROGRAM: lambda: (seconds, kilobytes)}
         return recorded(tools, jobs, {"yardstick": 1.0, PROGRAM: known})[0]
 
+    limits, gone = limits_of(["a", "b"], {"b": 8.0, "c": 9.0})
+    house.expect(limits == {"a": TEST, "b": 10.0} and len(gone) == 1, "a dear test has its own limit, one that is gone is told")
     house.expect(problems(1.0, 10.9) == [], "a tenth more is accepted")
     house.expect(len(problems(1.0, 11.1)) == 1, "more than a tenth is found")
     house.expect(problems(2.0, 20.0) == [], "a slower machine is no regression")
@@ -200,4 +232,5 @@ if __name__ == "__main__":
     if "--self-test" in sys.argv:
         self_test(toolchain)
     else:
-        house.finish(*{"headers": headers, "tests": tests, "recorded": recorded, "record": record}[sys.argv[2]](toolchain))
+        checks = {"headers": headers, "tests": tests, "recorded": recorded, "record": record, "record-tests": record_tests}
+        house.finish(*checks[sys.argv[2]](toolchain))

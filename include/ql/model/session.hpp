@@ -286,7 +286,23 @@ class session {
              view<A>(z, {count, vocabulary}), std::span(results_).first(static_cast<std::size_t>(count)),
              view<A>(partial, {count, parts}));
       const A *seen = z, *sums = partial;
-      if constexpr (!on_host<Context>) {
+      constexpr bool drawn_there = !on_host<Context> && draws_by_inversion<Sampler>;
+      const bool frozen = distribution_.truncated() && distribution_.rule == support_rule::frozen;
+      const std::int64_t width = frozen ? std::min<std::int64_t>(distribution_.top_k, vocabulary) : 0;
+      const auto uniform_of = [&](const leaf& l) {
+        return uniform(l.key, static_cast<std::uint64_t>(tree_[l.segment].start + tree_[l.segment].count));
+      };
+      if constexpr (drawn_there) {
+        uniforms_.clear();
+        for (std::int64_t i = 0; i < count; ++i)
+          uniforms_.push_back(uniform_of(live_[static_cast<std::size_t>(first + i)]));
+        drawn_.resize(static_cast<std::size_t>(count));
+        ids_.resize(static_cast<std::size_t>(count * width));
+        values_.resize(static_cast<std::size_t>(count * width));
+        draw_rows(*ctx_, distribution_, view<const A>(z, {count, vocabulary}), view<const A>(partial, {count, parts}),
+                  std::span<const logit_row<A>>(results_).first(static_cast<std::size_t>(count)),
+                  std::span<const double>(uniforms_), std::span(drawn_), std::span(ids_), std::span(values_));
+      } else if constexpr (!on_host<Context>) {
         seen_.resize(static_cast<std::size_t>(count * (vocabulary + parts)));
         copy_out(*ctx_, static_cast<const A*>(z), count * vocabulary, seen_.data());
         copy_out(*ctx_, static_cast<const A*>(partial), count * parts, seen_.data() + count * vocabulary);
@@ -296,27 +312,41 @@ class session {
       for (std::int64_t i = 0; i < count; ++i) {
         auto l = live_[static_cast<std::size_t>(first + i)];
         auto row = results_[static_cast<std::size_t>(i)];
-        const A* zi = seen + i * vocabulary;
         if (!math::isfinite(row.lse) || !math::isfinite(row.entropy))
             [[unlikely]]  // one infinite logit shows in the entropy
           ql::detail::fail<numeric_error>("session::step", "logits of segment " + std::to_string(l.segment),
                                           "finite values", "a row with NaN or infinity");
-        const auto position = static_cast<std::uint64_t>(tree_[l.segment].start + tree_[l.segment].count);
-        const auto drawn = sampler(logits_row<A>{{zi, static_cast<std::size_t>(vocabulary)},
-                                                 row.max,
-                                                 row.sum,
-                                                 {sums + i * parts, static_cast<std::size_t>(parts)}},
-                                   uniform(l.key, position));
+        drawn_row<A> drawn;
+        std::span<const token> kept_ids;
+        std::span<A> kept_logits;
+        if constexpr (drawn_there) {
+          drawn = drawn_[static_cast<std::size_t>(i)];
+          const auto support = frozen ? static_cast<std::size_t>(drawn.kept) : 0;
+          kept_ids = std::span<const token>(ids_).subspan(static_cast<std::size_t>(i * width), support);
+          kept_logits = std::span(values_).subspan(static_cast<std::size_t>(i * width), support);
+        } else {
+          const A* zi = seen + i * vocabulary;
+          const auto d = sampler(logits_row<A>{{zi, static_cast<std::size_t>(vocabulary)},
+                                               row.max,
+                                               row.sum,
+                                               {sums + i * parts, static_cast<std::size_t>(parts)}},
+                                 uniform_of(l));
+          drawn = {d.id, static_cast<std::int32_t>(d.kept.size()), zi[d.id], d.kept_mass};
+          kept_ids = d.kept;
+          if (frozen) {
+            values_.resize(d.kept.size());
+            for (std::size_t j = 0; j < values_.size(); ++j) values_[j] = zi[d.kept[j]];
+            kept_logits = values_;
+          }
+        }
         const auto index = static_cast<std::size_t>(tree_.push(l.segment, drawn.id));
         if (distribution_.truncated()) kept_mass_log_sum_ += math::log(drawn.kept_mass);
-        if (distribution_.truncated() && distribution_.rule == support_rule::frozen) {
+        if (frozen) {
           if (kept_.size() <= index) kept_.resize(static_cast<std::size_t>(tree_.tokens()));
-          kept_[index].assign(drawn.kept.begin(), drawn.kept.end());
-          values_.resize(drawn.kept.size());
-          for (std::size_t j = 0; j < values_.size(); ++j) values_[j] = zi[drawn.kept[j]];
-          row = log_sum_exp(*ctx_, std::span<A>(values_), T{});
+          kept_[index].assign(kept_ids.begin(), kept_ids.end());
+          row = log_sum_exp(*ctx_, kept_logits, T{});
         }
-        logp_[index] = zi[drawn.id] - row.lse;
+        logp_[index] = drawn.z - row.lse;
         entropy_[index] = row.entropy;
         ++sampled_;
         l.parent = -1;
@@ -348,6 +378,9 @@ class session {
   std::size_t path_pages_ = 0;
   std::vector<logit_row<A>> results_;
   std::vector<A> logp_, entropy_, values_;
+  std::vector<double> uniforms_;
+  std::vector<drawn_row<A>> drawn_;
+  std::vector<token> ids_;
   std::vector<A> seen_;  // logits and their sums, where the sampler cannot read them in place
   std::vector<std::vector<token>> kept_;
   double kept_mass_log_sum_ = 0;

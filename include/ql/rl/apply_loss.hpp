@@ -553,15 +553,14 @@ loss_report apply_loss(const Loss& loss, const token_batch<T>& b, const Aggregat
 
 struct apply_loss_op {};  // kernel<apply_loss_op, Backend>::run(ctx, loss, batch, how, denominator, out, report)
 
-// The same on a context: host memory runs the loops above, other backends their kernel.
+// The same on a context. A batch is host memory, whatever computed its log-probs: where the backend has no kernel of
+// its own for it, the loops above run.
 template <execution_context Context, class Loss, class T, class Aggregation>
 void apply_loss(Context& ctx, const Loss& loss, const token_batch<T>& b, const Aggregation& how,
                 const batch_counts& denominator, const loss_gradient<T>& out, loss_report& report) {
   if constexpr (has_kernel<apply_loss_op, typename Context::backend>) {
     kernel<apply_loss_op, typename Context::backend>::run(ctx, loss, b, how, denominator, out, report);
   } else {
-    static_assert(std::same_as<typename Context::memory_space, host_space>,
-                  "ql: no apply_loss kernel for this backend; include its kernels before you use it");
     apply_loss(loss, b, how, denominator, out, report);
   }
 }

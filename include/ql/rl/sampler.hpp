@@ -51,6 +51,7 @@ class greedy {
 //   stochastic draw({.temperature = 0.7, .top_p = 0.95});
 class stochastic {
  public:
+  static constexpr bool by_inversion = true;
   explicit stochastic(const ql::distribution& d = {}) : distribution_(ql::checked(d)) {
     ql::detail::expects(
         d.rule == support_rule::untruncated || !d.truncated() || (d.top_k > 0 && d.top_k <= max_frozen_support),

@@ -41,6 +41,11 @@ inline distribution checked(const distribution& d) {
 
 inline constexpr std::int64_t max_frozen_support = 1024;
 
+// A sampler that draws as ql::rl::stochastic does says so: a backend whose logits the host cannot read then draws
+// itself.
+template <class S>
+concept draws_by_inversion = requires { requires S::by_inversion; };
+
 // The kept ids of each token of a tree, by token index; an empty range means the whole vocabulary.
 struct frozen_support {
   std::vector<std::int64_t> first{0};  // ids[first[i], first[i + 1]) belong to token i

@@ -221,6 +221,22 @@ struct logit_row {
 struct logits_op {};
 inline constexpr operation<logits_op> logits{};
 
+// What a backend drew from a row: the token, the size of the support it was drawn from (0: all), its logit, and the
+// support's probability under the untruncated softmax.
+template <class A>
+struct drawn_row {
+  token id = 0;
+  std::int32_t kept = 0;
+  A z = 0;
+  double kept_mass = 1;
+};
+// (ctx, const distribution&, z[m, vocabulary] of A, partial[m, ceil(vocabulary / 16)] of A, span<const logit_row<A>>,
+//  span<const double> uniforms, span<drawn_row<A>>, span<token> kept[m, w], span<A> their logits): as
+//  ql::rl::stochastic
+// draws, where the host cannot read z. The first w ids of each support are written, none where w is 0.
+struct draw_op {};
+inline constexpr operation<draw_op> draw_rows{};
+
 struct log_sum_exp_op {};  // (ctx, z of A (n), tag T{}) -> logit_row: over a frozen support, as `vocabulary` does it
 inline constexpr operation<log_sum_exp_op> log_sum_exp{};
 

@@ -26,12 +26,14 @@ struct device_space {};
 
 // What a context needs of a device: memory, copies in stream order, launches.
 template <class D>
-concept device_like = requires(D& d, void* p, const void* q, std::size_t bytes) {
+concept device_like = requires(D& d, void* p, const void* q, std::size_t bytes, const float* z, std::int64_t n,
+                               float* sorted, std::int32_t* ids) {
   { d.allocate(bytes) } -> std::same_as<void*>;
   { d.deallocate(p, bytes) } noexcept;
-  d.copy_in(p, q, bytes);   // from the host, whose memory may be reused afterwards
-  d.copy_out(p, q, bytes);  // to the host; waits for what was launched before
-  d.clear(p, bytes);        // to zero bytes
+  d.copy_in(p, q, bytes);                  // from the host, whose memory may be reused afterwards
+  d.copy_out(p, q, bytes);                 // to the host; waits for what was launched before
+  d.clear(p, bytes);                       // to zero bytes
+  d.sort_rows(z, n, n, sorted, ids, ids);  // z[rows, columns] -> each row descending, and the columns it came from
   d.synchronize();
 };
 

@@ -42,6 +42,10 @@ class device {
   void copy_out(void* to, const void* from, std::size_t bytes);
   void clear(void* p, std::size_t bytes);
   void synchronize();
+  // Each row of z in descending order, with the columns it came from; of equal values the lower column first. `scratch`
+  // has rows x columns elements too.
+  void sort_rows(const float* z, std::int64_t rows, std::int64_t columns, float* sorted, std::int32_t* ids,
+                 std::int32_t* scratch);
 
   // Defined in launch.cuh; ql's own bodies are in ql::cuda_kernels.
   template <class Body>

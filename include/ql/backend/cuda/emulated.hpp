@@ -5,6 +5,7 @@
 
 #include <ql/backend/cuda/context.hpp>
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <new>
@@ -83,6 +84,22 @@ class emulated_device {
     std::memset(p, 0, bytes);
   }
   void synchronize() {}
+  void sort_rows(const float* z, std::int64_t rows, std::int64_t columns, float* sorted, std::int32_t* ids,
+                 std::int32_t* scratch) {
+    const auto bytes = static_cast<std::size_t>(rows * columns) * sizeof(float);
+    expects_device(z, bytes, "sort_rows");
+    expects_device(sorted, bytes, "sort_rows");
+    expects_device(ids, bytes, "sort_rows");
+    expects_device(scratch, bytes, "sort_rows");
+    open o(*this);
+    for (std::int64_t r = 0; r < rows; ++r) {
+      const float* row = z + r * columns;
+      std::int32_t* id = ids + r * columns;
+      for (std::int64_t c = 0; c < columns; ++c) id[c] = static_cast<std::int32_t>(c);
+      std::stable_sort(id, id + columns, [&](std::int32_t a, std::int32_t b) { return row[a] > row[b]; });
+      for (std::int64_t c = 0; c < columns; ++c) sorted[r * columns + c] = row[id[c]];
+    }
+  }
 
   // Defined in emulated_launch.hpp: that header compiles a body, this one does not.
   template <class Body>

@@ -3,8 +3,10 @@
 
 // Linear + log-softmax + gather + entropy, and its backward. Logits exist for logit_rows x logit_columns at a time.
 
+#include <ql/backend/cuda/body/draws.hpp>
 #include <ql/backend/cuda/body/vocabulary.hpp>
 #include <ql/backend/cuda/linear.hpp>
+#include <ql/tensor/distribution.hpp>
 
 #include <algorithm>
 #include <string>
@@ -192,6 +194,47 @@ struct kernel<logits_op, cuda::backend> {
                                    cuda::exp_sums_element{z.data_handle(), z.stride(0), columns, pieces, state,
                                                           partial.data_handle(), partial.stride(0)});
     ctx.copy_out(state, rows, out.data());
+  }
+};
+
+template <>
+struct kernel<draw_op, cuda::backend> {
+  template <cuda::any_context Context>
+  static void run(Context& ctx, const distribution& d, cuda::device_view<const float, 2> z,
+                  cuda::device_view<const float, 2> partial, std::span<const logit_row<float>> rows,
+                  std::span<const double> uniforms, std::span<drawn_row<float>> out, std::span<token> kept,
+                  std::span<float> kept_z) {
+    const auto m = z.extent(0), columns = z.extent(1), pieces = (columns + 15) / 16;
+    const auto count = static_cast<std::size_t>(m);
+    cuda::detail::expects_rows("draw_rows", "rows", count, rows.size());
+    cuda::detail::expects_rows("draw_rows", "uniforms", count, uniforms.size());
+    cuda::detail::expects_rows("draw_rows", "out", count, out.size());
+    ql::detail::expects_shape("draw_rows", "partial", {m, pieces}, partial.extents());
+    ql::detail::expects<shape_error>(z.stride(0) == columns, "draw_rows", "z", "dense rows", z.stride(0));
+    auto scope = ctx.scratch();
+    const auto* state = scope.copy(rows);
+    const auto* u = scope.copy(uniforms);
+    auto* drawn = scope.template take<drawn_row<float>>(m);
+    if (!d.truncated()) {
+      cuda::detail::for_each_element(ctx, m,
+                                     cuda::draw_element{z.data_handle(), columns, columns, pieces, state,
+                                                        partial.data_handle(), partial.stride(0), u, drawn});
+      ctx.copy_out(static_cast<const drawn_row<float>*>(drawn), m, out.data());
+      return;
+    }
+    float* sorted = scope.template take<float>(m * columns);
+    auto* ids = scope.template take<std::int32_t>(m * columns);
+    auto* room = scope.template take<std::int32_t>(m * columns);
+    ctx.device().sort_rows(z.data_handle(), m, columns, sorted, ids, room);
+    cuda::detail::for_each_element(
+        ctx, m, cuda::draw_sorted_element{sorted, ids, columns, state, u, d.top_k, d.top_p, d.min_p, drawn});
+    ctx.copy_out(static_cast<const drawn_row<float>*>(drawn), m, out.data());
+    const auto width = m > 0 ? static_cast<std::int64_t>(kept.size()) / m : 0;
+    for (std::int64_t r = 0; width > 0 && r < m; ++r) {
+      const auto n = std::min({width, columns, static_cast<std::int64_t>(out[static_cast<std::size_t>(r)].kept)});
+      ctx.copy_out(static_cast<const std::int32_t*>(ids + r * columns), n, kept.data() + r * width);
+      ctx.copy_out(static_cast<const float*>(sorted + r * columns), n, kept_z.data() + r * width);
+    }
   }
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Log-softmax, gather, entropy and their backward over columns of logits that a product wrote; drawing of tokens.
+// Log-softmax, gather, entropy and their backward over columns of logits that a product wrote.
 
 #include <ql/backend/cuda/body/rows.hpp>
 #include <ql/math.hpp>
@@ -216,39 +216,6 @@ struct support_dx_element {
       kept[i] = gradient(r, x);
       if (targets[r] == ids[i]) kept[i] = math::fma(gradient.dlogp[r], gradient.inverse_temperature, kept[i]);
     }
-  }
-};
-
-// Inversion over the whole vocabulary, as ql::rl::stochastic does it: blocks of 16 in order, then the entries of one.
-struct draw_element {
-  const float* z;
-  std::int64_t ldz, columns, pieces;
-  const logit_row<float>* state;
-  const float* sums;
-  std::int64_t lds;
-  const double* uniform;
-  std::int32_t* drawn;
-  QL_DEVICE void operator()(std::int64_t r) const {
-    const float* weight = sums + r * lds;
-    double total = 0;
-    for (std::int64_t i = 0; i < pieces; ++i) total = total + static_cast<double>(weight[i]);
-    const double target = uniform[r] * total;
-    double cumulative = 0;
-    std::int64_t piece = 0, last = 0;  // the last block with any probability takes what rounding leaves over
-    for (; piece < pieces; ++piece) {
-      if (weight[piece] > 0) last = piece;
-      if (target < cumulative + static_cast<double>(weight[piece])) break;
-      cumulative = cumulative + static_cast<double>(weight[piece]);
-    }
-    if (piece == pieces) piece = last;
-    std::int64_t chosen = piece * 16;
-    for (std::int64_t c = piece * 16; c < piece * 16 + 16 && c < columns; ++c) {
-      const auto mass = static_cast<double>(math::exp(z[r * ldz + c] - state[r].max));
-      if (mass > 0) chosen = c;
-      cumulative = cumulative + mass;
-      if (mass > 0 && target < cumulative) break;
-    }
-    drawn[r] = static_cast<std::int32_t>(chosen);
   }
 };
 
