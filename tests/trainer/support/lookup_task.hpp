@@ -42,10 +42,11 @@ struct lookup_task {
   token gold(std::int64_t e) const { return value_of(e / questions, key_of(e)); }
   std::vector<rl::outcome> score(std::span<const answer_request> batch) {
     std::vector<rl::outcome> out;
+    out.reserve(batch.size());
     for (const auto& a : batch) {
       asked.push_back(a.example);
       const bool right = a.tokens.size() == 2 && a.tokens[0] == gold(a.example) && a.tokens[1] == end;
-      out.push_back(rl::scored{right ? 1.0 : 0.0});
+      out.emplace_back(rl::scored{right ? 1.0 : 0.0});
     }
     static const rl::outcome none = rl::abstained{"judge: connection refused"};
     for (std::size_t i = 0; judge_away && i < out.size(); ++i)
