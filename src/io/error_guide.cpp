@@ -120,7 +120,7 @@ constexpr error_entry entries[] = {
      "command."},
 
     {"QL-E0501", "ql::interruption", "The user asked to stop, and the work stopped at a point from which it can go on.",
-     "SIGINT or SIGTERM.", "Run the same command again to continue."},
+     "SIGINT, SIGTERM or SIGUSR1.", "Run the same command again to continue."},
 };
 
 char upper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; }
