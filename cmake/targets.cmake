@@ -104,8 +104,8 @@ if(QL_CUDA)
   list(APPEND QL_COMPONENTS cuda)
 endif()
 
-# Ranks with a GPU each, where the CUDA toolkit and NCCL are found. Part of this build alone, not of the package.
-if(PROJECT_IS_TOP_LEVEL AND QL_NVCC)
+# Ranks with a GPU each, where the CUDA toolkit and NCCL are found. Part of a build of this folder alone, not of the package.
+if(QL_NVCC AND (PROJECT_IS_TOP_LEVEL OR QL_CUDA))
   cmake_path(GET QL_NVCC PARENT_PATH _ql_nccl_root)
   cmake_path(GET _ql_nccl_root PARENT_PATH _ql_nccl_root)
   find_path(QL_NCCL_INCLUDE nccl.h HINTS "${_ql_nccl_root}/include")

@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 run=demo-run
 if [ $# -gt 0 ] && [ "${1#-}" = "$1" ]; then run=$1; shift; fi
 
-scripts/setup.sh
+scripts/setup.sh --build
 if command -v ccache > /dev/null; then
   export CMAKE_CXX_COMPILER_LAUNCHER=ccache
   export CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime

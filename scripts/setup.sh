@@ -1,23 +1,24 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs what ql needs to be built and tested on Debian 12. Usage: scripts/setup.sh [--full]
+# Installs what ql needs to be built and tested on Debian 12. Usage: scripts/setup.sh [--build | --full]
+#   --build  only what a build without tests needs (the library, the examples, the program)
 #   --full   also the compilers and tools of scripts/test.sh --full, LibTorch for its example, and what builds the site
 # nvcc is not installed: Debian's main section has no CUDA toolkit of the needed age. Without it ql::cuda is left out and
 # its kernels are tested in emulation. Get it (12.8 or newer) from NVIDIA's Debian repository (cuda-nvcc and cuda-cudart-dev) or
 # as Python packages (nvidia-cuda-nvcc, nvidia-cuda-runtime), and put nvcc on the path or its folder's parent into CUDA_HOME.
 set -euo pipefail
 
-packages=(g++ cmake ninja-build libgtest-dev libgmock-dev libbenchmark-dev libeigen3-dev libboost-dev libfmt-dev
-          libsimdjson-dev libpcre2-dev libutf8proc-dev libtomlplusplus-dev zlib1g-dev libcurl4-openssl-dev libcli11-dev
-          python3 git ccache pkgconf dpkg-dev clang-19 libclang-rt-19-dev)
+packages=(g++ cmake ninja-build libeigen3-dev libboost-dev libfmt-dev libsimdjson-dev libpcre2-dev libutf8proc-dev
+          libtomlplusplus-dev zlib1g-dev libcurl4-openssl-dev libcli11-dev pkgconf dpkg-dev)
+tested=(libgtest-dev libgmock-dev libbenchmark-dev python3 git ccache clang-19 libclang-rt-19-dev)
 case "${1:-}" in
-  "") ;;
+  "") packages+=("${tested[@]}") ;;
+  --build) ;;
   --full)
-    packages+=(libtorch-dev doxygen mkdocs lintian
-              libopenmpi-dev openmpi-bin clang-16 clang-19 clang-tidy-19 clang-format-19 libclang-rt-16-dev
-              libclang-rt-19-dev)
+    packages+=("${tested[@]}" libtorch-dev doxygen mkdocs lintian libopenmpi-dev openmpi-bin clang-16 clang-tidy-19
+               clang-format-19 libclang-rt-16-dev)
     ;;
-  *) echo "usage: scripts/setup.sh [--full]" >&2; exit 2 ;;
+  *) echo "usage: scripts/setup.sh [--build | --full]" >&2; exit 2 ;;
 esac
 
 if ! command -v dpkg-query > /dev/null || ! command -v apt-get > /dev/null; then

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ways to come by ql, each tried from an empty folder: a program of two translation units over all of ql is built there
-and run. Usage: consume.py TOOLCHAIN.json installed | moved | pkg-config | deb | fetched | nvcc | --self-test"""
+and run. Usage: consume.py TOOLCHAIN.json installed | moved | pkg-config | deb | fetched | nvcc | cuda | --self-test"""
 
 import os
 import pathlib
@@ -16,6 +16,7 @@ import package
 PROGRAM = house.ROOT / "tests" / "package" / "program"
 PLAIN = house.ROOT / "tests" / "package" / "plain" / "main.cpp"
 FETCHED = house.ROOT / "tests" / "package" / "fetched"
+CUDA = house.ROOT / "tests" / "package" / "installed" / "cuda.cpp"
 NVCC = house.ROOT / "tests" / "package" / "nvcc" / "main.cu"
 
 
@@ -106,6 +107,10 @@ def deb(tools, work):
         step("dpkg-deb", "-x", archive, root)
     if "./usr/share/doc/libql-dev/copyright" not in owners:
         raise Stop("libql-dev has no copyright file")
+    if shutil.which("lintian"):
+        step("lintian", "--fail-on", "error,warning", *archives.values())
+    else:
+        print("lintian is not installed (scripts/setup.sh --full): the packages' form is not checked")
     by_cmake(tools, PROGRAM, work / "program", f"-DCMAKE_PREFIX_PATH={root / 'usr'}")
     by_pkg_config(tools, root / "usr", work / "by-hand")
     if "qwenlong-l1" in archives:
@@ -117,11 +122,28 @@ def fetched(tools, work):
              "-DFETCHCONTENT_FULLY_DISCONNECTED=ON", run=("program", "with_kernels"))
 
 
-def nvcc(tools, work):
-    """nvcc as the compiler of a consumer of ql::core, found by its .pc file."""
+def find_nvcc():
     found = shutil.which("nvcc", path=f"{os.environ.get('CUDA_HOME', '/usr/local/cuda')}/bin:{os.environ['PATH']}")
     if not found:
         raise Skip("nvcc is not installed (scripts/setup.sh says where to get it)")
+    return pathlib.Path(found)
+
+
+def cuda(tools, work):
+    """The CUDA component by its .pc file and a plain line of the host's compiler; the program runs with or without a driver."""
+    toolkit = find_nvcc().parents[1]
+    places = list(install(tools, work / "prefix").rglob("ql-cuda.pc"))
+    if not places:
+        raise Skip("this build is without ql::cuda (-DQL_CUDA=ON)")
+    flags = step("pkg-config", "--cflags", "--libs", "ql-cuda", environment={"PKG_CONFIG_PATH": str(places[0].parent)}).split()
+    libraries = [f"-L{folder}" for folder in (toolkit / "lib64", toolkit / "lib") if folder.is_dir()]
+    step(tools.compiler, "-std=c++20", CUDA, *flags, *libraries, "-o", "program", folder=work)
+    print(step(work / "program"), end="")
+
+
+def nvcc(tools, work):
+    """nvcc as the compiler of a consumer of ql::core, found by its .pc file."""
+    found = find_nvcc()
     prefix = install(tools, work / "prefix")
     places = {"PKG_CONFIG_PATH": str(next(prefix.rglob("ql-core.pc")).parent)}
     flags = step("pkg-config", "--cflags", "ql-core", environment=places).split()
@@ -130,7 +152,7 @@ def nvcc(tools, work):
     print(step(work / "program"), end="")
 
 
-WAYS = {"installed": installed, "moved": moved, "pkg-config": plain_line, "deb": deb, "fetched": fetched, "nvcc": nvcc}
+WAYS = {"installed": installed, "moved": moved, "pkg-config": plain_line, "deb": deb, "fetched": fetched, "nvcc": nvcc, "cuda": cuda}
 
 
 def check(tools, name):

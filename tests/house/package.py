@@ -83,8 +83,12 @@ def check(tools, uses_alone):
     if "recipe" in built:
         use("recipe-without-fmt", "recipe", "-DCMAKE_DISABLE_FIND_PACKAGE_fmt=ON", refused="needs fmt .*libfmt-dev")
         use("recipe-without-boost", "recipe", "-DCMAKE_DISABLE_FIND_PACKAGE_Boost=ON", refused="Boost.Hana .*libboost-dev")
+    if list(prefix.glob("lib/**/ql-mpi.cmake")):
+        use("mpi-without-mpi", "mpi", "-DCMAKE_DISABLE_FIND_PACKAGE_MPI=ON", refused="needs MPI .*libopenmpi-dev")
+    use("nccl", "nccl", refused="add_subdirectory .*-DQL_CUDA=ON .*libnccl-dev")
     if list(prefix.glob("lib/**/ql-cuda.cmake")):
         use("cuda", "cuda")
+        use("cuda-without-toolkit", "cuda", "-DCMAKE_DISABLE_FIND_PACKAGE_CUDAToolkit=ON", refused="needs the CUDA toolkit, 12.8")
     else:
         use("cuda", "cuda", refused="-DQL_CUDA=ON .*CUDA toolkit")
 
@@ -92,7 +96,7 @@ def check(tools, uses_alone):
     worked, output = False, ""
     if not uses_alone:
         worked, output = cmake(tools, house.ROOT, work / "bare", "-DQL_BUILD_TESTS=OFF", "-DQL_BUILD_BENCH=OFF",
-                               "-DQL_BUILD_EXAMPLES=OFF", "-DQL_IO=OFF", "-DQL_CUDA=OFF", *NO_EIGEN_BOOST_FMT)
+                               "-DQL_BUILD_EXAMPLES=OFF", "-DQL_IO=OFF", "-DQL_MPI=OFF", "-DQL_CUDA=OFF", *NO_EIGEN_BOOST_FMT)
     for step in ["--build", work / "bare"], ["--install", work / "bare", "--prefix", work / "bare-prefix"]:
         if worked:
             worked, output = run("cmake", *step)
@@ -102,6 +106,8 @@ def check(tools, uses_alone):
         use("bare-cpu", "cpu")
         use("bare-recipe", "recipe", refused="install Boost and fmt .*libboost-dev libfmt-dev")
         use("bare-io", "io", refused="-DQL_IO=ON")
+        use("bare-mpi", "mpi", refused="libopenmpi-dev .*-DQL_MPI=ON")
+        use("bare-cuda", "cuda", refused="-DQL_CUDA=ON .*CUDA toolkit, 12.8")
     elif not uses_alone:
         problems.append(f"a build without Eigen, Boost and fmt:\n{output}")
 

@@ -4,6 +4,7 @@
 #include <ql/error.hpp>
 #include <ql/math.hpp>
 
+#include <concepts>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -44,8 +45,11 @@ struct decoder_config {
   friend bool operator==(const decoder_config&, const decoder_config&) = default;
 };
 
+// The functions are templates so that their bodies cost a compiler nothing where nobody calls them.
+
 // Throws argument_error naming the first field that cannot be; returns the config with head_dim filled in.
-inline decoder_config checked(decoder_config c) {
+template <std::same_as<decoder_config> Config>
+Config checked(Config c) {
   using ql::detail::expects;
   constexpr auto where = "decoder_config";
   const auto positive = [&](const char* name, std::int64_t v, std::int64_t most) {
@@ -80,7 +84,8 @@ inline decoder_config checked(decoder_config c) {
 
 // Radians a position, for each of head_dim / 2 pairs.
 // Sources: linear: arXiv 2306.15595; yarn: arXiv 2309.00071 (static, as transformers does it); llama3: Llama 3.1.
-inline std::vector<double> rope_frequencies(const rope_config& r, std::int64_t head_dim) {
+template <std::same_as<rope_config> Rope>
+std::vector<double> rope_frequencies(const Rope& r, std::int64_t head_dim) {
   constexpr double two_pi = 6.283185307179586;
   const auto half = head_dim / 2;
   const double dim = static_cast<double>(head_dim), original = static_cast<double>(r.original_context);
@@ -128,7 +133,8 @@ inline std::vector<double> rope_frequencies(const rope_config& r, std::int64_t h
 }
 
 // What cosine and sine are multiplied by.
-inline double rope_scale(const rope_config& r) {
+template <std::same_as<rope_config> Rope>
+double rope_scale(const Rope& r) {
   if (r.kind != rope_kind::yarn || r.factor <= 1) return 1.0;
   return r.attention_factor > 0 ? r.attention_factor : math::fma(0.1, math::log(r.factor), 1.0);
 }

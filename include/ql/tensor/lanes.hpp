@@ -4,6 +4,7 @@
 #include <ql/tensor/token_tree.hpp>
 
 #include <algorithm>
+#include <concepts>
 #include <vector>
 
 namespace ql {
@@ -32,13 +33,15 @@ struct unit_range {
   std::int32_t count = 0;
 };
 
+// Its functions are templates so that their bodies cost a compiler nothing where nobody calls them.
 struct lane_plan {
   lane_options options;
   std::vector<lane_unit> units;  // by lane, then along it; children before parents
 
   unit_range all() const { return {0, static_cast<std::int32_t>(units.size())}; }
   // Micro-batches of at most `tokens` tokens (more where a single tree has more).
-  std::vector<unit_range> split(std::int64_t tokens) const {
+  template <std::integral Tokens>
+  std::vector<unit_range> split(Tokens tokens) const {
     std::vector<unit_range> parts;
     std::int32_t first = 0, last = 0;
     std::int64_t held = 0;
@@ -49,7 +52,7 @@ struct lane_plan {
       do {
         more += units[static_cast<std::size_t>(end)].tokens;
       } while (!units[static_cast<std::size_t>(end++)].ends_tree);
-      if (last > first && held + more > tokens) {
+      if (last > first && held + more > static_cast<std::int64_t>(tokens)) {
         parts.push_back({first, last - first});
         first = last;
         held = 0;
@@ -61,7 +64,8 @@ struct lane_plan {
     return parts;
   }
   // The segments of a run of units, for flatten(tree, segments).
-  std::vector<std::int32_t> segments(unit_range range) const {
+  template <std::same_as<unit_range> Range>
+  std::vector<std::int32_t> segments(Range range) const {
     std::vector<std::int32_t> all;
     for (auto u = range.first; u < range.first + range.count; ++u) {
       const auto& of = units[static_cast<std::size_t>(u)].segments;
@@ -71,7 +75,6 @@ struct lane_plan {
   }
 };
 
-// A template so that its body costs a compiler nothing where nobody calls it.
 template <std::same_as<token_tree> Tree>
 lane_plan plan_lanes(const Tree& tree, lane_options o = {}) {
   detail::expects(o.lanes >= 1, "plan_lanes", "lanes", "1 or more", o.lanes);
