@@ -3,23 +3,16 @@
 // program that links this starts without one.
 #include <ql/backend/cuda/device.hpp>
 
-#include <cuda_runtime_api.h>
-
 #include <cstdint>
 #include <string>
+
+#include "check.hpp"
 
 namespace ql::cuda {
 namespace {
 
 // The lowest architecture of QL_CUDA_ARCHITECTURES (mma.sync m16n8k16 with bf16 needs 80).
 constexpr int least_capability = 80;
-
-std::string error_text(cudaError_t e) { return std::string(cudaGetErrorName(e)) + " (" + cudaGetErrorString(e) + ")"; }
-
-void check(cudaError_t e, const char* what) {
-  if (e == cudaSuccess) return;
-  ql::detail::fail<backend_error>("cuda", what, "success", error_text(e));
-}
 
 }  // namespace
 

@@ -10,16 +10,11 @@
 #include <cub/device/device_segmented_radix_sort.cuh>
 
 #include <limits>
-#include <string>
+
+#include "check.hpp"
 
 namespace ql::cuda {
 namespace {
-
-void check(cudaError_t e, const char* what) {
-  if (e != cudaSuccess)
-    ql::detail::fail<backend_error>("cuda", what, "success",
-                                    std::string(cudaGetErrorName(e)) + " (" + cudaGetErrorString(e) + ")");
-}
 
 struct column_of {
   std::int32_t columns;

@@ -124,3 +124,13 @@ steps = 2
 batch = 4
 retention.fraction = 0.5
 """
+
+
+def make_all(root):
+    """A model, documents of each kind, and recipe.toml."""
+    make_model(root / "model")
+    make_rows(root / "short.jsonl", 12, 1, 20)
+    make_rows(root / "long.jsonl", 12, 2, 250)
+    make_rows(root / "held_out.jsonl", 4, 4, 30)
+    make_rows(root / "warm_up.jsonl", 6, 5, 20)
+    (root / "recipe.toml").write_text(RECIPE)

@@ -13,7 +13,7 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "mpi"))
 import launch
-from documents import RECIPE, make_model, make_rows
+from documents import make_all
 from support import run_rows, same_run
 
 program = sys.argv[1]
@@ -78,12 +78,7 @@ class Job:
 
 with tempfile.TemporaryDirectory() as folder:
     root = pathlib.Path(folder)
-    make_model(root / "model")
-    make_rows(root / "short.jsonl", 12, 1, 20)
-    make_rows(root / "long.jsonl", 12, 2, 250)
-    make_rows(root / "held_out.jsonl", 4, 4, 30)
-    make_rows(root / "warm_up.jsonl", 6, 5, 20)
-    (root / "recipe.toml").write_text(RECIPE)
+    make_all(root)
 
     with_mpi = "built without MPI" not in subprocess.run(
         train(root, root / "refused"), capture_output=True, text=True, env=launched(0, 2)).stderr

@@ -19,7 +19,7 @@ import threading
 import time
 import tomllib
 
-from documents import RECIPE, make_model, make_rows
+from documents import make_all, make_rows
 from support import killed_again_and_again, run_rows, same_run
 
 program = sys.argv[1]
@@ -47,12 +47,7 @@ def same(a, b):
 
 with tempfile.TemporaryDirectory() as folder:
     root = pathlib.Path(folder)
-    make_model(root / "model")
-    make_rows(root / "short.jsonl", 12, 1, 20)
-    make_rows(root / "long.jsonl", 12, 2, 250)
-    make_rows(root / "held_out.jsonl", 4, 4, 30)
-    make_rows(root / "warm_up.jsonl", 6, 5, 20)
-    (root / "recipe.toml").write_text(RECIPE)
+    make_all(root)
 
     said = subprocess.run([program, "check", str(root / "recipe.toml")], capture_output=True, text=True)
     assert said.returncode == 0, said.stderr
