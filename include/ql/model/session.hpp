@@ -285,6 +285,15 @@ class session {
       logits(*ctx_, policy_->head(), view<const T>(normed + first * hidden, {count, hidden}), inverse,
              view<A>(z, {count, vocabulary}), std::span(results_).first(static_cast<std::size_t>(count)),
              view<A>(partial, {count, parts}));
+      for (std::int64_t i = 0; i < count; ++i) {
+        const auto& row = results_[static_cast<std::size_t>(i)];
+        if (!math::isfinite(row.lse) || !math::isfinite(row.entropy))
+            [[unlikely]]  // one infinite logit shows in the entropy
+          ql::detail::fail<numeric_error>(
+              "session::step",
+              "logits of segment " + std::to_string(live_[static_cast<std::size_t>(first + i)].segment),
+              "finite values", "a row with NaN or infinity");
+      }
       const A *seen = z, *sums = partial;
       constexpr bool drawn_there = !on_host<Context> && draws_by_inversion<Sampler>;
       const bool frozen = distribution_.truncated() && distribution_.rule == support_rule::frozen;
@@ -312,10 +321,6 @@ class session {
       for (std::int64_t i = 0; i < count; ++i) {
         auto l = live_[static_cast<std::size_t>(first + i)];
         auto row = results_[static_cast<std::size_t>(i)];
-        if (!math::isfinite(row.lse) || !math::isfinite(row.entropy))
-            [[unlikely]]  // one infinite logit shows in the entropy
-          ql::detail::fail<numeric_error>("session::step", "logits of segment " + std::to_string(l.segment),
-                                          "finite values", "a row with NaN or infinity");
         drawn_row<A> drawn;
         std::span<const token> kept_ids;
         std::span<A> kept_logits;

@@ -232,8 +232,7 @@ struct drawn_row {
 };
 // (ctx, const distribution&, z[m, vocabulary] of A, partial[m, ceil(vocabulary / 16)] of A, span<const logit_row<A>>,
 //  span<const double> uniforms, span<drawn_row<A>>, span<token> kept[m, w], span<A> their logits): as rl::stochastic
-//  draws, where the host cannot read z. Rows are finite. The first w ids of each support are written, none where w is
-//  0.
+//  draws, where the host cannot read z. Rows are finite. The first w ids of each support are written.
 struct draw_op {};
 inline constexpr operation<draw_op> draw_rows{};
 
