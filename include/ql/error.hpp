@@ -84,14 +84,11 @@ template <class N>
 std::string show(N n) {
   return std::to_string(n);
 }
-// (4, 1024)
-inline std::string show(std::span<const std::int64_t> extents) {
+// (4, 1024). Not an overload of show: whether a text is a span costs a compiler more than all of show.
+inline std::string show_shape(std::span<const std::int64_t> extents) {
   std::string s = "(";
-  for (std::size_t i = 0; i < extents.size(); ++i) s += (i == 0 ? "" : ", ") + std::to_string(extents[i]);
-  return s + ")";
-}
-inline std::string show(std::initializer_list<std::int64_t> extents) {
-  return show(std::span<const std::int64_t>(extents.begin(), extents.size()));
+  for (std::size_t i = 0; i < extents.size(); ++i) s.append(i == 0 ? "" : ", ").append(std::to_string(extents[i]));
+  return s.append(")");
 }
 
 inline std::string complaint(std::string_view operation, std::string_view argument, std::string_view expected,
@@ -119,7 +116,7 @@ inline void expects_shape(std::string_view operation, std::string_view argument,
   bool same = expected.size() == got.size();
   for (std::size_t i = 0; same && i < got.size(); ++i) same = expected.begin()[i] == got[i];
   if (!same) [[unlikely]]
-    fail<shape_error>(operation, argument, "shape " + show(expected), show(got));
+    fail<shape_error>(operation, argument, "shape " + show_shape({expected.begin(), expected.size()}), show_shape(got));
 }
 
 }  // namespace detail

@@ -249,7 +249,7 @@ void checkpoint_writer::add(std::string_view name, std::string_view type, std::s
   if (!shape.empty() && static_cast<std::uint64_t>(size) * size_of_type(type) != bytes.size())
     throw shape_error("checkpoint: the blob \"" + std::string(name) + "\": expected a shape of " +
                       count(bytes.size() / std::max<std::size_t>(size_of_type(type), 1)) + " values, got " +
-                      detail::show(shape));
+                      detail::show_shape(shape));
   plan_.add(name, type, shape, bytes.size());
   if (files_ == nullptr) return;
   static constexpr std::array<std::byte, alignment> zeros{};

@@ -31,7 +31,7 @@ constexpr type_entry types[] = {{"BOOL", 1}, {"U8", 1},  {"I8", 1},  {"F8_E5M2",
                                 {"I16", 2},  {"U16", 2}, {"F16", 2}, {"BF16", 2},    {"I32", 4},
                                 {"U32", 4},  {"F32", 4}, {"F64", 8}, {"I64", 8},     {"U64", 8}};
 
-std::string shape_text(const std::vector<std::int64_t>& shape) { return ql::detail::show(std::span(shape)); }
+std::string shape_text(const std::vector<std::int64_t>& shape) { return ql::detail::show_shape(std::span(shape)); }
 
 template <class Out>
 void read_any(const tensor_entry& t, std::span<Out> out) {

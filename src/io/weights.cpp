@@ -10,7 +10,7 @@ namespace detail {
 namespace {
 
 std::string shape_text(const std::vector<std::int64_t>& shape) {
-  return ql::detail::show(std::span<const std::int64_t>(shape));
+  return ql::detail::show_shape(std::span<const std::int64_t>(shape));
 }
 
 }  // namespace

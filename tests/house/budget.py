@@ -53,13 +53,27 @@ def least(command, limit, folder=None):
     return best
 
 
-def stretch(tools):
+def stretch(tools, tries=6):
     """How much slower than the reference this machine is now: 1 or more."""
     source = house.write(tools.work / "budget" / "reference.cpp", REFERENCE)
-    seconds = least(tools.command("-O0", "-c", source, "-o", os.devnull), REFERENCE_SECONDS)
-    factor = max(1.0, (seconds or 0) / REFERENCE_SECONDS)
+    command = tools.command("-O0", "-c", source, "-o", os.devnull)
+    seconds = min(cpu_seconds(command) or 0 for _ in range(tries))
+    factor = max(1.0, seconds / REFERENCE_SECONDS)
     print(f"reference {seconds:.2f} s of {REFERENCE_SECONDS}: limits times {factor:.2f}")
     return factor
+
+
+def beside(limit, compile, stretched):
+    """(limit, seconds) of a compile; one that is too slow is measured again, each time beside the reference, since what
+    else the machine does changes within a minute."""
+    for _ in range(6):
+        seconds = compile()
+        if seconds is None or seconds <= limit:
+            return limit, seconds
+        now = round(limit * stretched(), 2)
+        if seconds <= now:
+            return now, seconds
+    return now, seconds
 
 
 def report(rows):
@@ -78,15 +92,14 @@ def report(rows):
 
 def headers(tools):
     rows = []
-    factor = stretch(tools)
     for header in house.public_headers():
         group = include_graph.group_of(header)
         limit = UMBRELLA.get(header, HEADER if group in include_graph.BELOW_L3 else None)
         if limit is None:
             continue
-        limit = round(limit * factor, 2)
         source = house.write(tools.work / "budget" / f"{header.replace('/', '_')}.cpp", f"#include <{header}>\n")
-        rows.append((header, limit, least(tools.command("-O0", "-c", source, "-o", os.devnull), limit)))
+        command = tools.command("-O0", "-c", source, "-o", os.devnull)
+        rows.append((header, *beside(limit, lambda: cpu_seconds(command), lambda: stretch(tools, 2))))
     return report(rows)
 
 
@@ -119,9 +132,9 @@ def tests(tools):
     limits, problems = limits_of(commands, json.loads(DEAR.read_text()))
     limits = {name: round(limit * factor, 2) for name, limit in limits.items()}
     # Compilers side by side slow each other down: what is too slow beside another one is measured again alone.
-    beside = house.in_parallel(lambda name: cpu_seconds(*commands[name]), commands)
+    at_once = house.in_parallel(lambda name: cpu_seconds(*commands[name]), commands)
     rows = [(name, limits[name], seconds if seconds is None or seconds <= limits[name]
-             else least(commands[name][0], limits[name], commands[name][1])) for name, seconds in zip(commands, beside)]
+             else least(commands[name][0], limits[name], commands[name][1])) for name, seconds in zip(commands, at_once)]
     found, rows = report(rows)
     return problems + found, rows
 
@@ -210,6 +223,13 @@ def self_test(tools):
         house.expect(report([("slow", 0.1, slow)])[0] != [], f"an exceeded budget is found ({slow} s)")
         house.expect(report([("quick", 0.1, quick)])[0] == [], f"a kept budget is accepted ({quick} s)")
         house.expect(report([("broken", 0.1, None)])[0] != [], "a file that does not compile is found")
+
+    slow_machine = beside(1.0, lambda: 1.5, lambda: 2.0)
+    house.expect(report([("slow machine", *slow_machine)])[0] == [], "a slow machine is no problem of the header")
+    slow_header = beside(1.0, lambda: 1.5, lambda: 1.2)
+    house.expect(report([("slow header", *slow_header)])[0] != [], "a header that is slow beside the reference is found")
+    tries = iter([1.5, 0.9])
+    house.expect(beside(1.0, lambda: next(tries), lambda: 1.0) == (1.0, 0.9), "a moment's noise does not count")
 
     def problems(yardstick, seconds, kilobytes=1000, known=10.0):
         jobs = {"yardstick": lambda: (yardstick, 0), PROGRAM: lambda: (seconds, kilobytes)}

@@ -65,6 +65,21 @@ class solo {
   }
 };
 
+// sent[r] goes to rank r; received[r], which has its size already, comes from rank r.
+template <communicator C, transferable T>
+void exchange(C& c, std::span<const std::vector<T>> sent, std::span<std::vector<T>> received) {
+  const auto size = static_cast<std::size_t>(c.size());
+  detail::expects<shape_error>(sent.size() == size && received.size() == size, "comm::exchange", "sent", size,
+                               sent.size());
+  std::vector<std::span<const std::byte>> send(size);
+  std::vector<std::span<std::byte>> receive(size);
+  for (std::size_t r = 0; r < size; ++r) {
+    send[r] = std::as_bytes(std::span<const T>(sent[r]));
+    receive[r] = std::as_writable_bytes(std::span<T>(received[r]));
+  }
+  c.exchange(send, receive);
+}
+
 // parts[r], which rank r has, is written into parts[r] of all others. Sizes are the same on all ranks, and may differ
 // from part to part.
 template <communicator C, transferable T>

@@ -59,7 +59,7 @@ struct row_batch {
 
   std::int64_t rows() const { return static_cast<std::int64_t>(ids.size()); }
   void clear() { ids.clear(), position.clear(), path.clear(), pages.clear(), runs.clear(); }
-  row_places places() const { return {rows(), runs, position.data(), path.data(), pages.data()}; }
+  row_places places() const { return {rows(), {runs.data(), runs.size()}, position.data(), path.data(), pages.data()}; }
 };
 
 // A Qwen2, Qwen3 or Llama decoder with explicit forward and backward over token trees. The only forward there is:
@@ -319,7 +319,8 @@ class decoder {
     }
   }
   void embed_rows(Context& ctx, const row_batch& b, A* x) {
-    embed(ctx, std::span<const token>(b.ids), weight(embedding_), view<A, 2>(x, {b.rows(), config_.hidden}));
+    embed(ctx, std::span<const token>(b.ids.data(), b.ids.size()), weight(embedding_),
+          view<A, 2>(x, {b.rows(), config_.hidden}));
   }
   // The final norm of chosen rows.
   void final_norm(Context& ctx, view<const A, 2> x, view<T, 2> y, A* rstd) {

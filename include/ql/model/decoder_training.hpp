@@ -333,21 +333,13 @@ void decoder<T, Context>::bring_home(Context& ctx, tape& t, const unit_work& u, 
   const auto n = shape_.page_elements();
   const auto ranks = static_cast<std::size_t>(ranks_->size()), me = static_cast<std::size_t>(ranks_->rank());
   std::vector<std::vector<A>> sent(ranks), received(ranks);
-  std::size_t own = 0;
   for (const auto page : u.own_pages) {
     auto& s = sent[static_cast<std::size_t>(t.rank_of_page_[static_cast<std::size_t>(page)])];
     s.resize(s.size() + static_cast<std::size_t>(n));
     copy_out(ctx, static_cast<const A*>(page_gradient[page]), n, s.data() + s.size() - static_cast<std::size_t>(n));
   }
-  own = sent[me].size();
-  std::vector<std::span<const std::byte>> send(ranks);
-  std::vector<std::span<std::byte>> receive(ranks);
-  for (std::size_t r = 0; r < ranks; ++r) {
-    received[r].resize(own);
-    send[r] = std::as_bytes(std::span<const A>(sent[r]));
-    receive[r] = std::as_writable_bytes(std::span(received[r]));
-  }
-  ranks_->exchange(send, receive);
+  for (auto& r : received) r.resize(sent[me].size());
+  comm::exchange<comm::any, A>(*ranks_, sent, received);
   std::size_t at = 0;
   auto scope = ctx.scratch();
   A* away = on_host<Context> ? nullptr : scope.template take<A>(n);

@@ -54,8 +54,7 @@ struct frozen_support {
   std::span<const token> of(std::int64_t i) const {
     const auto at = static_cast<std::size_t>(i);
     if (at + 1 >= first.size()) return {};
-    return std::span(ids).subspan(static_cast<std::size_t>(first[at]),
-                                  static_cast<std::size_t>(first[at + 1] - first[at]));
+    return {ids.data() + first[at], static_cast<std::size_t>(first[at + 1] - first[at])};
   }
 };
 

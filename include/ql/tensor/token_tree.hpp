@@ -113,11 +113,11 @@ class basic_token_tree {
 
   std::int64_t tokens() const { return static_cast<std::int64_t>(tokens_.size()); }
   bool empty() const { return tokens_.empty(); }
-  std::span<const token> ids() const { return tokens_; }
+  std::span<const token> ids() const { return {tokens_.data(), tokens_.size()}; }
   std::span<const token> ids(std::int32_t s) const {
-    return std::span(tokens_).subspan(static_cast<std::size_t>(at(s).first), static_cast<std::size_t>(at(s).count));
+    return {tokens_.data() + at(s).first, static_cast<std::size_t>(at(s).count)};
   }
-  std::span<const segment> segments() const { return segments_; }
+  std::span<const segment> segments() const { return {segments_.data(), segments_.size()}; }
   const segment& operator[](std::int32_t s) const { return at(s); }
   bool leaf(std::int32_t s) const { return children_[static_cast<std::size_t>(s)] == 0; }
   std::int32_t children(std::int32_t s) const { return children_[static_cast<std::size_t>(s)]; }

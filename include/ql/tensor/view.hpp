@@ -153,7 +153,7 @@ template <class T, std::size_t Rank, class Space>
 void expects_dense(std::string_view operation, std::string_view argument, const view<T, Rank, Space>& v) {
   if (!v.dense()) [[unlikely]]
     fail<shape_error>(operation, argument, "adjacent elements (row-major strides)",
-                      "shape " + show(v.extents()) + " with strides " + show(v.strides()));
+                      "shape " + show_shape(v.extents()) + " with strides " + show_shape(v.strides()));
 }
 // Rows may lie apart, the elements of a row may not.
 template <class T, class Space>
