@@ -2,6 +2,7 @@
 #include "ranks.hpp"
 
 #include <ql/comm/launch.hpp>
+#include <ql/data_parallel.hpp>
 #include <ql/ranks.hpp>
 #ifdef QL_TOOL_MPI
 #include <ql/comm/mpi.hpp>
@@ -25,6 +26,10 @@ namespace {
 }
 
 }  // namespace
+
+update_split split_of(std::string_view word) {
+  return word == "rows" ? update_split::rows : word == "heads" ? update_split::heads : update_split::lanes;
+}
 
 #ifdef QL_TOOL_MPI
 int on_ranks(const std::function<int(std::optional<comm::any>)>& f) {

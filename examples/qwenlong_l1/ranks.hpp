@@ -5,10 +5,23 @@
 
 #include <ql/comm/any.hpp>
 
+#include <cstdint>
 #include <functional>
 #include <optional>
+#include <string_view>
+
+namespace ql {
+enum class update_split : std::uint8_t;  // data_parallel.hpp
+}
 
 namespace ql::tool {
+
+// The option --split of verbs that know ranks: its words, what it says of itself, and what a word means.
+inline constexpr auto split_words = {"lanes", "rows", "heads"};
+inline constexpr const char* split_help =
+    "how ranks share an update: lanes (data parallel), rows (context parallel, keys are gathered), heads (context "
+    "parallel, attention by heads)";
+update_split split_of(std::string_view word);
 
 // f(the ranks, or nothing where this process is alone); what it returns is the exit code. When a rank is dead or frozen
 // the others say which and end with 75. Throws argument_error where processes were started together and cannot be:

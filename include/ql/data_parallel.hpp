@@ -16,9 +16,13 @@
 
 namespace ql {
 
-// How ranks share the work of an update: whole lanes each (the bits of one rank), or the rows of every tree (for trees
-// that are too long for one rank; decoder::split_rows).
-enum class update_split : std::uint8_t { lanes, rows };
+// How ranks share the work of an update: whole lanes each (the bits of one rank), or the rows of every tree, for trees
+// that are too long for one rank (decoder::split_rows).
+enum class update_split : std::uint8_t {
+  lanes,
+  rows,   // each rank gets all keys
+  heads,  // rows, and attention by heads: as many ranks as divide the key-value heads
+};
 // Where the optimizer's memory is: all of it on every rank, or a share on each (ZeRO-1; AdamW and SGD).
 enum class optimizer_memory : std::uint8_t { replicated, sharded };
 

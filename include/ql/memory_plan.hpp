@@ -90,7 +90,7 @@ inline std::int64_t groups_to_walk(const plan_request& q, std::int64_t each) {
   }
   const auto full = std::max<std::int64_t>(1, q.micro_batch_tokens / each);
   // where rows are split, the rank that has a unit's first pages changes from one micro-batch to the next
-  const bool rows = q.ranks > 1 && q.how.update == update_split::rows;
+  const bool rows = q.ranks > 1 && q.how.update != update_split::lanes;
   std::int64_t n = full * (rows ? std::min(2 * q.ranks, 8) : 1);
   if (lanes == 1) return std::min(q.groups, n);
   while (n < q.groups && ((n + lanes - 1) / lanes + full - 1) / full * full + full > n) ++n;
@@ -164,7 +164,8 @@ memory_plan plan_memory(const plan_request& q) {
 
   // the update
   token_tree tree;
-  const bool rows = q.ranks > 1 && q.how.update == update_split::rows;
+  const bool rows = q.ranks > 1 && q.how.update != update_split::lanes;
+  const bool heads = rows && q.how.update == update_split::heads;
   const bool lanes = q.ranks > 1 && q.how.update == update_split::lanes;
   auto dealt = q.lanes;
   auto roots = q.whole ? q.groups : detail::groups_to_walk(q, each);
@@ -178,7 +179,7 @@ memory_plan plan_memory(const plan_request& q) {
     for (std::int32_t g = 0; g < q.group_size; ++g) tree.add(root, response);
   }
   detail::echo others{q.ranks};
-  if (rows) policy.split_rows(comm::any(others));
+  if (rows) policy.split_rows(comm::any(others), heads ? model::attention_split::heads : model::attention_split::keys);
   const auto units = plan_lanes(tree, dealt);
   const auto ranges = units.split(q.micro_batch_tokens);
   const auto n = static_cast<std::size_t>(tree.tokens());
@@ -189,7 +190,7 @@ memory_plan plan_memory(const plan_request& q) {
   std::int32_t lane = -1, entered = 0;                    // lanes since gradients were zero
   std::map<std::vector<std::int64_t>, plan::work> known;  // by what decides a micro-batch's bytes and work
   plan::work repeated;
-  const auto pool_bytes = [&] { return policy.pool().pages() * policy.pool().page_bytes(); };
+  const auto pool_bytes = [&] { return policy.key_bytes(); };
   ctx.reset_peak();
   typename model::decoder<T, plan::context>::score_options o;
   o.keep = q.keep;
@@ -246,7 +247,12 @@ memory_plan plan_memory(const plan_request& q) {
   if (lanes) out.exchange = 2 * bytes + bytes / q.ranks;
   if (rows) {  // a layer's keys or their gradients of the longest unit; sums of one parameter
     const auto elements_of_keys = (q.prompt_tokens + key_block - 1) / key_block * policy.attention_of().page_elements();
-    out.exchange = std::max(2 * elements_of_keys * static_cast<std::int64_t>(sizeof(A)), 2 * largest);
+    out.exchange = 2 * elements_of_keys * static_cast<std::int64_t>(sizeof(A));
+    if (heads) {  // a rank sends its rows' queries, results and their gradients and gets as much, and so with its keys
+      const auto row = q.shape.heads * policy.attention_of().head_dim * (2 * sizeof(T) + sizeof(A));
+      out.exchange = out.exchange / q.ranks + 2 * each / q.ranks * static_cast<std::int64_t>(row);
+    }
+    out.exchange = std::max(out.exchange, 2 * largest);
   }
   if (q.ranks > 1 && q.how.optimizer == optimizer_memory::sharded) out.exchange = std::max(out.exchange, bytes);
   out.workspace = ctx.scratch_bytes();

@@ -224,6 +224,7 @@ class rl_trainer {
     comm::expect_same(ranks, "recipe, examples and step of rl_trainer", same);
     ranks_ = ranks;
     how_ = how;
+    const row_split told(*this);  // what this policy cannot split is told here, not after the first rollout
   }
   // Whether `mine` is true on any rank: all of them ask.
   bool on_any_rank(bool mine) const { return ranks_ ? any_rank(*ranks_, mine) : mine; }
@@ -688,13 +689,14 @@ class rl_trainer {
   struct row_split {
     rl_trainer& of;
     const bool on;
-    explicit row_split(rl_trainer& t) : of(t), on(t.ranks_ && t.how_.update == update_split::rows) {
+    explicit row_split(rl_trainer& t) : of(t), on(t.ranks_ && t.how_.update != update_split::lanes) {
       set(on ? of.ranks_ : std::nullopt);
     }
     ~row_split() { set(std::nullopt); }
     void set(std::optional<comm::any> ranks) {
-      if constexpr (requires { of.policy_->split_rows(ranks); }) {
-        if (on) of.policy_->split_rows(ranks);
+      constexpr auto keys = model::attention_split::keys, heads = model::attention_split::heads;
+      if constexpr (requires { of.policy_->split_rows(ranks, keys); }) {
+        if (on) of.policy_->split_rows(ranks, of.how_.update == update_split::heads ? heads : keys);
       } else {
         detail::expects(!on, "rl_trainer", "update_split", "lanes", "rows, which this policy cannot split");
       }

@@ -59,13 +59,15 @@ struct row_split {
   std::vector<int> ranks;
   lane_options lanes;
   double tolerance;
+  model::attention_split attention = model::attention_split::keys;
 };
 
 template <class T>
 void split(std::uint64_t seed, const row_split& how) {
   using A = accumulate_t<T>;
   dice d(seed);
-  const auto shape = seed % 3 == 0 ? qwen2(vocabulary) : seed % 3 == 1 ? qwen3(vocabulary) : llama(vocabulary);
+  auto shape = seed % 3 == 0 ? qwen2(vocabulary) : seed % 3 == 1 ? qwen3(vocabulary) : llama(vocabulary);
+  if (how.attention == model::attention_split::heads) shape.heads = 8, shape.kv_heads = 4;
   const distribution frozen{.temperature = 0.7, .top_k = 10, .rule = support_rule::frozen};
   const auto q = random_demand<A>(d, forest(d), vocabulary, seed % 2 == 0 ? frozen : distribution{.temperature = 0.7});
   cpu::context ctx;
@@ -81,7 +83,7 @@ void split(std::uint64_t seed, const row_split& how) {
         [&](comm::threads& c) {
           cpu::context own;
           const auto policy = make_decoder<T>(own, shape, how.lanes);
-          policy->split_rows(comm::any(c));
+          policy->split_rows(comm::any(c), how.attention);
           for (std::size_t k = 0; k < std::size(every_keep); ++k) {
             const auto cuts = k % 2 == 0 ? std::vector<unit_range>{plan.all()} : plan.split(100);
             const auto got = compute<T>(own, *policy, q, every_keep[k], cuts);
@@ -116,6 +118,14 @@ TEST(ContextParallelThreads, Double) { split<double>(4, {{2, 8}, small_units, 1e
 // What enters a product is rounded to bf16: a sum that differs in its last bit may be rounded to the neighbour.
 TEST(ContextParallelThreads, Bf16) { split<bf16>(5, {{2, 4}, small_units, 1e-4}); }
 TEST(ContextParallelThreads, Bf16WithLargeUnits) { split<bf16>(6, {{3, 8}, {}, 1e-4}); }
+
+constexpr auto by_heads = model::attention_split::heads;
+TEST(ContextParallelThreads, FloatByHeads) { split<float>(1, {{2, 4}, small_units, 1e-5, by_heads}); }
+TEST(ContextParallelThreads, FloatByHeadsWithBiasesAndOneLane) {
+  split<float>(3, {{4}, {.lanes = 1, .unit_tokens = 64}, 1e-5, by_heads});
+}
+TEST(ContextParallelThreads, DoubleByHeads) { split<double>(4, {{2, 4}, {}, 1e-13, by_heads}); }
+TEST(ContextParallelThreads, Bf16ByHeads) { split<bf16>(5, {{2, 4}, small_units, 1e-4, by_heads}); }
 
 // The work is dealt evenly and early rows meet late ones: the largest share of rows and of visible pairs.
 TEST(ContextParallelThreads, MemoryOfALongTreeIsShared) {
@@ -153,6 +163,47 @@ TEST(ContextParallelThreads, MemoryOfALongTreeIsShared) {
   EXPECT_LE(four, 0.27 * one);
 }
 
+// Two ranks with two of four key heads each hold half of the keys.
+TEST(ContextParallelThreads, KeysAreSharedByHeads) {
+  token_tree tree;
+  dice d(7);
+  tree.add_root(d.ids(4096, vocabulary), role::action, true);
+  const auto keys = [&](model::attention_split how) {
+    std::vector<std::int64_t> bytes(2);
+    comm::on_threads(2, [&](comm::threads& c) {
+      cpu::context ctx;
+      auto shape = qwen3(vocabulary);
+      shape.max_context = 8192, shape.heads = 8, shape.kv_heads = 4;
+      const auto policy = make_decoder<float>(ctx, shape);
+      policy->split_rows(comm::any(c), how);
+      std::vector<float> logp(4096);
+      const auto tape = policy->score(ctx, tree, plan_lanes(tree), plan_lanes(tree).all(), {}, {logp, {}});
+      bytes[static_cast<std::size_t>(c.rank())] = policy->key_bytes();
+    });
+    return bytes;
+  };
+  const auto all = keys(model::attention_split::keys), half = keys(by_heads);
+  EXPECT_GT(all[0], 4096 * 2 * 2 * 4 * 10 * 4);  // tokens, layers, keys and values, heads, head size, bytes
+  EXPECT_EQ(half[0] * 2, all[0]);
+  EXPECT_EQ(half[1] * 2, all[1]);
+}
+
+TEST(ContextParallelThreads, HeadsThatRanksDoNotDivideAreRefused) {
+  comm::on_threads(3, [&](comm::threads& c) {
+    cpu::context ctx;
+    const auto policy = make_decoder<float>(ctx, qwen3(vocabulary));
+    try {
+      policy->split_rows(comm::any(c), by_heads);
+      ADD_FAILURE() << "not told";
+    } catch (const argument_error& e) {
+      EXPECT_NE(std::string(e.what()).find("a divisor of the 2 key-value heads, or attention_split::keys, got 3"),
+                std::string::npos)
+          << e.what();
+    }
+    EXPECT_FALSE(policy->splits_rows());
+  });
+}
+
 TEST(ContextParallelThreads, RanksThatScoreDifferentTreesAreTold) {
   dice d(8);
   const auto tree = forest(d), other = forest(d);
@@ -179,8 +230,10 @@ TEST(ContextParallelThreads, ATapeIsGoodForTheSplitItWasMadeWith) {
     const auto policy = make_decoder<float>(ctx, qwen3(vocabulary));
     policy->split_rows(comm::any(c));
     auto tape = policy->score(ctx, tree, plan_lanes(tree), plan_lanes(tree).all(), {}, {});
-    policy->split_rows(std::nullopt);
     const std::vector<float> dlogp(static_cast<std::size_t>(tree.tokens()));
+    policy->split_rows(comm::any(c), by_heads);
+    EXPECT_THROW(policy->backward(ctx, tape, {dlogp, {}}), state_error);
+    policy->split_rows(std::nullopt);
     EXPECT_THROW(policy->backward(ctx, tape, {dlogp, {}}), state_error);
   });
 }

@@ -124,6 +124,15 @@ TEST(MemoryPlan, RanksShareMemoryAndWork) {
   EXPECT_LT(static_cast<double>(rows.kept), 0.3 * static_cast<double>(alone.kept));
   EXPECT_EQ(rows.keys, alone.keys) << "keys are gathered";
   EXPECT_NEAR(rows.update.products / alone.update.products, 1, 0.05);
+  q.ranks = 2;
+  const auto gathered = plan_of<float>(q);
+  q.how.update = update_split::heads;
+  const auto heads = plan_of<float>(q);
+  EXPECT_EQ(heads.kept, gathered.kept);
+  EXPECT_NEAR(heads.update.products / alone.update.products, 1, 0.05);
+  EXPECT_NEAR(heads.update.attention / alone.update.attention, 1, 0.05);
+  q.ranks = 4;
+  EXPECT_THROW(plan_of<float>(q), argument_error) << "two key-value heads";
 }
 
 // 2 floating-point operations a weight and token forward, 4 backward; (query, key) pairs of attention.
@@ -175,7 +184,7 @@ TEST(MemoryPlan, CountsThePairsThatAttentionComputes) {
 TEST(MemoryPlan, WhatIsWalkedOnceHasTheBytesOfTheWholeWalk) {
   int cut = 0;
   for (const int ranks : {1, 4})
-    for (const auto split : {update_split::lanes, update_split::rows})
+    for (const auto split : {update_split::lanes, update_split::rows, update_split::heads})
       for (const auto keep : {model::keep::everything, model::keep::nothing})
         for (int which = 0; which < 6; ++which) {
           auto q = small(qwen3(300, 64, 2), 900, 100, 4, 3);
@@ -187,6 +196,7 @@ TEST(MemoryPlan, WhatIsWalkedOnceHasTheBytesOfTheWholeWalk) {
           if (which == 4) q.groups = 9, q.lanes.lanes = 1, q.response_tokens = 1;
           if (which == 5) q.groups = 30, q.lanes.lanes = 4, q.micro_batch_tokens = 1 << 20;  // a lane and more each
           q.ranks = ranks, q.how.update = split, q.keep = keep;
+          if (split == update_split::heads) q.shape.heads = 8, q.shape.kv_heads = 4;
           auto all = q;
           all.whole = true;
           const auto a = plan_of<float>(q), b = plan_of<float>(all);
@@ -198,7 +208,7 @@ TEST(MemoryPlan, WhatIsWalkedOnceHasTheBytesOfTheWholeWalk) {
           EXPECT_LE(a.looked_at, b.looked_at);
           cut += a.looked_at < b.looked_at ? 1 : 0;
           // of few pages a rank may have one more or less
-          const double off = ranks > 1 && split == update_split::rows ? 0.1 : 0.02;
+          const double off = ranks > 1 && split != update_split::lanes ? 0.1 : 0.02;
           EXPECT_NEAR(a.update.products / b.update.products, 1, off) << ranks << " ranks, case " << which;
         }
   EXPECT_GE(cut, 20) << "most walks were as long as the whole";
@@ -226,8 +236,8 @@ TEST(MemoryPlan, ThePapersScaleIsPlannedInBoundedWork) {
   more.groups = 10'000;
   EXPECT_EQ(plan_of<bf16>(more).looked_at, plan.looked_at);
   EXPECT_EQ(plan_of<bf16>(more).total(), plan.total());
-  for (const auto split : {update_split::lanes, update_split::rows}) {
-    q.ranks = 64, q.how.update = split;
+  for (const auto split : {update_split::lanes, update_split::rows, update_split::heads}) {
+    q.ranks = split == update_split::heads ? 8 : 64, q.how.update = split;
     EXPECT_LT(plan_of<bf16>(q).looked_at, 3'000'000);
   }
 }

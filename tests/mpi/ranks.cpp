@@ -63,9 +63,9 @@ int same_bits(comm::mpi& c) {
   return 0;
 }
 
-// Rows of two documents split over the ranks: log-probs have the bits of one rank, gradients are the same on all ranks;
-// prints their hash and how far they are from one rank's.
-int rows(comm::mpi& c) {
+// Rows of two documents split over the ranks, and with `how` heads attention too: log-probs have the bits of one rank,
+// gradients are the same on all ranks; prints their hash and how far they are from one rank's.
+int rows(comm::mpi& c, model::attention_split how) {
   constexpr std::int64_t vocabulary = 45;
   test::dice d(2);
   token_tree tree;
@@ -74,7 +74,9 @@ int rows(comm::mpi& c) {
     for (int i = 0; i < 4; ++i) tree.add(root, d.ids(d.between(3, 90), vocabulary));
   }
   cpu::context ctx({.threads = 1});
-  model::decoder<float, cpu::context> policy(ctx, test::qwen3(vocabulary), {.lanes = 2, .unit_tokens = 300});
+  auto shape = test::qwen3(vocabulary);
+  shape.heads = 8, shape.kv_heads = 4;
+  model::decoder<float, cpu::context> policy(ctx, shape, {.lanes = 2, .unit_tokens = 300});
   policy.initialise(ctx, 3, 0.15);
   const auto plan = plan_lanes(tree, policy.lanes());
   const auto n = static_cast<std::size_t>(tree.tokens());
@@ -92,7 +94,7 @@ int rows(comm::mpi& c) {
   };
   std::vector<float> expected(n, 0), logp(n, 0);
   const auto alone = gradients(expected);
-  policy.split_rows(comm::any(c));
+  policy.split_rows(comm::any(c), how);
   const auto together = gradients(logp);
   if (logp != expected) return std::fprintf(stderr, "rank %d: other log-probs\n", c.rank()), 1;
   float size = 0, difference = 0;
@@ -118,7 +120,8 @@ int run(comm::mpi& c, std::string_view what) {
     return said.empty() ? 0 : 1;
   }
   if (what == "same_bits") return same_bits(c);
-  if (what == "rows") return rows(c);
+  if (what == "rows") return rows(c, model::attention_split::keys);
+  if (what == "heads") return rows(c, model::attention_split::heads);
   std::printf("rank %d process %d\n", c.rank(), static_cast<int>(::getpid()));
   std::fflush(stdout);
   if (what == "leave") {

@@ -128,9 +128,9 @@ def main():
     if WHAT == "training":
         training()
     elif WHAT == "rows":
-        for ranks in (2, 3, 8):
-            said = [re.search(r"hash (\w{16}), (\S+)", whole(ranks, "rows")) for _ in range(2)]
-            print(f"{ranks} ranks: gradients differ from one rank's by {said[0][2]}")
+        for ranks, how in (2, "rows"), (3, "rows"), (8, "rows"), (2, "heads"), (4, "heads"):
+            said = [re.search(r"hash (\w{16}), (\S+)", whole(ranks, how)) for _ in range(2)]
+            print(f"{how}, {ranks} ranks: gradients differ from one rank's by {said[0][2]}")
             assert said[0][1] == said[1][1], "gradients of two runs differ"
     elif WHAT == "laws":
         for ranks in (1, 2, 3, 8):

@@ -105,6 +105,8 @@ with tempfile.TemporaryDirectory() as folder:
     # what is wrong is said once
     said = Job(2, train(root, root / "wrong", "--set", "rl.group_sise=4")).end(2)
     assert said.count("group_sise") == 1 and not (root / "wrong").exists(), said
+    said = Job(2, train(root, root / "heads", "--split", "heads")).end(2)
+    assert said.count("a divisor of the 1 key-value heads") == 1, said
 
     if os.environ.get("QL_TEST_BRIEF"):
         sys.exit(0)

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "../ranks.hpp"
 #include "settings.hpp"
 
 namespace ql::qwenlong {
@@ -35,7 +36,7 @@ struct train_request {
   bool keep_rollouts = false;    // RUN/rollouts/STEP.jsonl.gz of every step
   // Processes that do the run together (the whole of it); the first of them writes.
   std::optional<comm::any> ranks = {};
-  bool split_rows = false;  // they share the rows of every tree, not its lanes
+  update_split split = {};  // how they share an update
 };
 
 // The file over its preset over the defaults, paths resolved. Throws argument_error that lists every problem with its

@@ -342,7 +342,7 @@ class train_run {
             .drops = judge_->journal(),
             .book = book_.size() > 0 ? &book_ : nullptr,
             .ranks = request_.ranks,
-            .split = request_.split_rows ? update_split::rows : update_split::lanes};
+            .split = request_.split};
   }
   std::function<bool()> stopping() {
     return [this] {

@@ -94,8 +94,9 @@ void weights(inspection& out, const settings& s, const std::optional<io::model_c
     if (t == nullptr) {
       if (++missing <= 3) out.warn("weights: \"" + e.name + "\" is missing");
     } else if (t->shape != e.shape) {
-      out.warn("weights: \"" + e.name + "\" has shape " + ql::detail::show_shape(std::span<const std::int64_t>(t->shape)) +
-               ", config.json says " + ql::detail::show_shape(std::span<const std::int64_t>(e.shape)));
+      out.warn("weights: \"" + e.name + "\" has shape " +
+               ql::detail::show_shape(std::span<const std::int64_t>(t->shape)) + ", config.json says " +
+               ql::detail::show_shape(std::span<const std::int64_t>(e.shape)));
     }
   }
   if (missing > 3) out.warn("weights: " + std::to_string(missing) + " tensors are missing in all");

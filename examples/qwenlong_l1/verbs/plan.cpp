@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "../train/train.hpp"
+#include "ranks.hpp"
 #include "verb.hpp"
 
 namespace ql {
@@ -43,7 +44,7 @@ void declare(options& o, settings& s) {
       .required("--recipe", s.recipe, "TOML file, or the name of a preset")
       .choice("--device", s.device, {"cpu", "a100-80g", "h100-80g", "h200-141g"}, "what each rank computes on")
       .optional("--ranks", s.ranks, "processes, one on each device")
-      .choice("--split", s.split, {"lanes", "rows"}, "how ranks share an update: data parallel, or context parallel")
+      .choice("--split", s.split, split_words, split_help)
       .optional("--memory", s.memory_gb, "GB of a rank; 0: the device's")
       .optional("--threads", s.threads, "0: all cores")
       .optional("--set", s.set, "key=value over the recipe, any number of them")
@@ -122,7 +123,7 @@ std::vector<part_of_run> parts_of(const train_settings& s, const model::decoder_
   plan_request common;
   common.shape = shape;
   common.threads = threads, common.ranks = asked.ranks;
-  common.how.update = asked.split == "rows" ? update_split::rows : update_split::lanes;
+  common.how.update = split_of(asked.split);
   std::vector<part_of_run> parts;
   if (s.sft.epochs > 0 && (!s.data.warm_up.empty() || s.sft.short_answers > 0)) {
     auto q = common;
@@ -191,7 +192,7 @@ std::string what_would_fit(plan_request q, const std::function<memory_plan(const
     if (fits()) return said;
   }
   if (table == "rl") {
-    q.how.update = update_split::rows;
+    q.how.update = update_split::rows;  // any number of ranks can
     for (int ranks = std::max(2, q.ranks); ranks <= 64; ranks *= 2) {
       q.ranks = ranks;
       if (fits()) return said + (said.empty() ? "" : ", ") + "--split rows --ranks " + std::to_string(ranks);

@@ -30,14 +30,14 @@ int run_part(const settings& s, train_part part, std::optional<comm::any> ranks 
   ql::detail::expects(s.threads >= 0 && s.threads <= 1024, "train", "--threads", "0 (all cores) to 1024", s.threads);
   qwenlong::train_request r{part, s.recipe, s.directory, s.set, s.threads};
   r.rollouts = s.rollouts, r.keep_rollouts = s.keep_rollouts;
-  r.ranks = ranks, r.split_rows = s.split == "rows";
+  r.ranks = ranks, r.split = split_of(s.split);
   return qwenlong::run_train(r, interrupted) ? 0 : 75;
 }
 
 void declare(options& o, settings& s) {
   declare_run(o, s);
   o.flag("--keep-rollouts", s.keep_rollouts, "every answer of every step: DIRECTORY/rollouts/step_NNNNNNNN.jsonl.gz")
-      .choice("--split", s.split, {"lanes", "rows"}, "how ranks share an update: data parallel, or context parallel");
+      .choice("--split", s.split, split_words, split_help);
   o.footer(
       "Trains a pretrained model on questions about documents: warm-up SFT, then RL in phases from short to long\n"
       "prompts. Interrupted, it exits with 75; killed at any moment, the same command goes on from the last "

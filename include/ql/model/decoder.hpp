@@ -3,6 +3,7 @@
 
 #include <ql/comm/any.hpp>
 #include <ql/model/config.hpp>
+#include <ql/model/head_exchange.hpp>
 #include <ql/model/key_pages.hpp>
 #include <ql/model/parameter.hpp>
 #include <ql/model/rope_table.hpp>
@@ -33,6 +34,8 @@ enum class keep : std::uint8_t {
   inputs,                // layer inputs
   nothing,               // units are run again from the tokens: memory of one unit at a time
 };
+
+constexpr bool keeps_attention(keep k) { return k == keep::everything || k == keep::inputs_and_attention; }
 
 // Per-token results, indexed as the tree's tokens; entries without loss are left alone. Empty spans are not written.
 template <class A>
@@ -144,6 +147,13 @@ class decoder {
   // Where keys live. Tapes and sessions take pages from it: the policy must outlive them.
   page_pool<T, Context>& pool() { return pool_.front(); }
   const page_pool<T, Context>& pool() const { return pool_.front(); }
+  // Bytes of all pages, taken or free.
+  std::int64_t key_bytes() const {
+    std::int64_t n = 0;
+    for (const auto* pools : {&pool_, &head_pool_})
+      for (const auto& p : *pools) n += p.pages() * p.page_bytes();
+    return n;
+  }
 
   // predicate(name) says which parameters have gradients and optimizer state.
   template <class Predicate>
@@ -248,7 +258,26 @@ class decoder {
   // are summed in the order of ranks. All ranks call score(), backward() and finish_gradients() with the same arguments
   // and get the same results: scores with the bits of one rank; gradients that are the same on all ranks and in every
   // run with this number of ranks. Sessions stay each rank's own. nullopt: alone again.
-  void split_rows(std::optional<comm::any> ranks) { ranks_ = ranks; }
+  // Attention split by heads asks for as many ranks as divide the key-value heads; keys' gradients then have the bits
+  // of one rank, and each rank holds its heads' keys alone.
+  void split_rows(std::optional<comm::any> ranks, attention_split how = attention_split::keys) {
+    const auto size = ranks ? ranks->size() : 1;
+    const bool by_heads = size > 1 && how == attention_split::heads;
+    if (by_heads) {
+      ql::detail::expects(
+          config_.kv_heads % size == 0, "decoder::split_rows", "ranks",
+          "a divisor of the " + std::to_string(config_.kv_heads) + " key-value heads, or attention_split::keys", size);
+      if (size != head_ranks_) {
+        ql::detail::expects<state_error>(head_pool_.empty() || head_pool_.front().pages_in_use() == 0,
+                                         "decoder::split_rows", "ranks",
+                                         "as many as before while there are tapes of a split by heads", size);
+        head_pool_.clear();
+        head_ranks_ = size;
+      }
+    }
+    ranks_ = ranks;
+    split_ = by_heads ? attention_split::heads : attention_split::keys;
+  }
   bool splits_rows() const { return ranks_ && ranks_->size() > 1; }
 
   // ------------------------------------------------------------------ the one forward
@@ -271,12 +300,18 @@ class decoder {
     A* rstd2 = nullptr;
   };
 
+  // Where a layer's keys are stored: base[page] + offset.
+  struct key_store {
+    T* const* base;
+    std::int64_t offset;
+  };
+  key_store keys_of(std::int64_t l) const { return {pool().base(), l * shape_.page_elements()}; }
+
   // x (rows, hidden) goes through layer l in place. s.x and s.mid may be null. Keys go to the pages of `b`'s paths.
-  // after_keys() runs when the layer's keys are stored and before they are read. With `attended`, s.out and s.lse
-  // hold the attention's result already.
-  template <class AfterKeys>
-  void layer_forward(Context& ctx, std::int64_t l, const row_batch& b, A* x, const layer_state& s,
-                     AfterKeys&& after_keys, bool attended = false) {
+  // attend() runs when the layer's keys are stored; after it s.out holds the attention's result.
+  template <class Attend>
+  void layer_forward(Context& ctx, std::int64_t l, const row_batch& b, A* x, const layer_state& s, key_store keys,
+                     Attend&& attend) {
     const auto& p = layers_[static_cast<std::size_t>(l)];
     const auto rows = b.rows(), hidden = config_.hidden;
     auto scope = ctx.scratch();
@@ -288,9 +323,8 @@ class decoder {
     rms_norm(ctx, view<const A, 2>(stream), vector(p.norm1), eps, normed, s.rstd1);
     A* qkv = s.qkv != nullptr ? s.qkv : scope.template take<A>(rows * shape_.qkv_columns());
     project(ctx, p, view<const T, 2>(normed), qkv, rows);
-    rotary(ctx, rotation(p, l, b, qkv, s));
-    after_keys();
-    if (!attended) attention(ctx, attending(l, b, s));
+    rotary(ctx, rotation(p, b, qkv, s, keys));
+    attend();
     linear_add(ctx, view<const T, 2>(s.out, {rows, config_.heads * config_.head_dim}), weight(p.o), stream);
     if (s.mid != nullptr) copy(ctx, x, rows * hidden, s.mid);
     rms_norm(ctx, view<const A, 2>(stream), vector(p.norm2), eps, normed, s.rstd2);
@@ -305,8 +339,14 @@ class decoder {
   }
 
   // All layers over rows whose keys nobody needs back (decode, prefill, scoring without backward).
-  template <class AfterKeys>
-  void layers_forward(Context& ctx, const row_batch& b, A* x, AfterKeys&& after_keys) {
+  void layers_forward(Context& ctx, const row_batch& b, A* x) {
+    layers_forward(
+        ctx, b, x, [&](std::int64_t l) { return keys_of(l); },
+        [&](std::int64_t l, const layer_state& s) { attention(ctx, attending(l, b, s)); });
+  }
+  // keys(l) says where layer l stores its keys; attend(l, state) as in layer_forward.
+  template <class Keys, class Attend>
+  void layers_forward(Context& ctx, const row_batch& b, A* x, Keys&& keys, Attend&& attend) {
     for (std::int64_t l = 0; l < config_.layers; ++l) {
       auto scope = ctx.scratch();
       layer_state s;
@@ -315,7 +355,7 @@ class decoder {
       s.gate = scope.template take<T>(b.rows() * config_.ffn);
       s.up = scope.template take<T>(b.rows() * config_.ffn);
       if (config_.qk_norm) s.qk_rstd = scope.template take<A>(b.rows() * (config_.heads + config_.kv_heads));
-      layer_forward(ctx, l, b, x, s, [&] { after_keys(l); });
+      layer_forward(ctx, l, b, x, s, keys(l), [&] { attend(l, s); });
     }
   }
   void embed_rows(Context& ctx, const row_batch& b, A* x) {
@@ -359,8 +399,8 @@ class decoder {
     linear_sum(ctx, x, weight(p.k), vector(p.k_bias), view<A, 2>(qkv + qd, {rows, kd}, {ld, 1}));
     linear_sum(ctx, x, weight(p.v), vector(p.v_bias), view<A, 2>(qkv + qd + kd, {rows, kd}, {ld, 1}));
   }
-  rotary_args<T> rotation(const layer& p, std::int64_t l, const row_batch& b, const A* qkv,
-                          const layer_state& s) const {
+  rotary_args<T> rotation(const layer& p, const row_batch& b, const A* qkv, const layer_state& s,
+                          key_store keys) const {
     rotary_args<T> r;
     r.shape = shape_;
     r.places = b.places();
@@ -372,8 +412,8 @@ class decoder {
     r.sine = rope_.sine();
     r.q = s.q;
     r.rstd = s.qk_rstd;
-    r.page_base = pool().base();
-    r.layer_offset = l * shape_.page_elements();
+    r.page_base = keys.base;
+    r.layer_offset = keys.offset;
     return r;
   }
   attention_args<T> attending(std::int64_t l, const row_batch& b, const layer_state& s) const {
@@ -414,13 +454,31 @@ class decoder {
 
   struct unit_work;
   void gather_keys(Context& ctx, tape& t, const unit_work& u, std::int64_t l);
+  void return_prefixes(Context& ctx, const tape& t, const unit_work& u, A* const* page_gradient);
   void bring_home(Context& ctx, tape& t, const unit_work& u, A* const* page_gradient);
+  // The shape of what a rank attends to.
+  attention_shape attended_shape() const {
+    const auto n = split_ == attention_split::heads ? head_ranks_ : 1;
+    return {shape_.heads / n, shape_.kv_heads / n, shape_.head_dim};
+  }
+  page_pool<T, Context>& attended_pool(Context& ctx) {
+    if (split_ != attention_split::heads) return pool();
+    if (head_pool_.empty()) head_pool_.emplace_back(ctx, attended_shape(), config_.layers);
+    return head_pool_.front();
+  }
+  template <class E>
+  struct own_pages;
+  void attend_by_heads(Context& ctx, tape& t, const unit_work& u, std::int64_t l, const own_pages<T>& keys,
+                       const layer_state& s, bool send_keys);
+  void attend_by_heads_dx(Context& ctx, tape& t, const unit_work& u, std::int64_t l, const layer_state& s,
+                          const A* dout, A* dq, A* const* page_gradient, const own_pages<A>& home);
   void share_scores(const tape& t, const std::vector<std::vector<std::int64_t>>& of_rank, scores<A> out);
   void unit_forward(Context& ctx, tape& t, unit_work& u, keep kept_parts, bool keeps, bool scored);
   void unit_backward(Context& ctx, tape& t, unit_work& u, scores<const A> d);
-  void layer_backward(Context& ctx, tape& t, unit_work& u, std::int64_t l, A* dx, const layer_state& s,
-                      A* const* page_gradient);
-  layer_state recomputed(Context& ctx, unit_work& u, std::int64_t l, typename Context::scratch_scope& scope);
+  void layer_backward(Context& ctx, tape& t, unit_work& u, std::int64_t l, A* dx, const layer_state& s, key_store keys,
+                      A* const* page_gradient, const own_pages<A>& home);
+  layer_state recomputed(Context& ctx, tape& t, unit_work& u, std::int64_t l, const own_pages<T>& keys,
+                         typename Context::scratch_scope& scope);
 
   decoder_config config_;
   lane_options lanes_;
@@ -429,7 +487,10 @@ class decoder {
   std::vector<parameter_type> parameters_;
   std::vector<layer> layers_;
   int embedding_ = -1, norm_ = -1, head_ = -1;
-  std::vector<page_pool<T, Context>> pool_;  // one: its address survives a move of the policy
+  std::vector<page_pool<T, Context>> pool_;       // one: its address survives a move of the policy
+  std::vector<page_pool<T, Context>> head_pool_;  // one or none: pages of this rank's heads
+  int head_ranks_ = 1;                            // ranks that share the heads there
+  attention_split split_ = attention_split::keys;
   std::uint64_t version_ = 0;
   std::int32_t lane_ = -1;
   bool first_lane_ = true;

@@ -4,6 +4,7 @@
 // Scoring and backward of the decoder, unit by unit.
 
 #include <ql/model/decoder.hpp>
+#include <ql/model/decoder_ranks.hpp>
 
 namespace ql::model {
 
@@ -16,6 +17,8 @@ struct decoder<T, Context>::unit_work {
   row_batch rows;
   std::vector<std::int32_t> run_segment;  // of each run
   std::vector<std::int32_t> own_pages;    // of its segments; with split rows, rows are those whose page is this rank's
+  row_batch all;                          // split by heads: the rows of all ranks, and whose each run is
+  std::vector<std::int32_t> rank_of_run;
   // scored tokens: hidden row (index into head_rows), target, token index
   std::vector<token> head_rows;  // unit rows whose hidden state meets the vocabulary, ascending
   std::vector<token> source;     // per scored token: index into head_rows
@@ -35,6 +38,8 @@ struct decoder<T, Context>::unit_work {
   std::vector<A> logp, entropy, lse;
 
   std::int64_t scored() const { return static_cast<std::int64_t>(target.size()); }
+  // The rows that attend on this rank; run_segment is theirs.
+  const row_batch& attending() const { return rank_of_run.empty() ? rows : all; }
 };
 
 // What backward needs: a movable value, owned by the caller, good until the weights change.
@@ -61,6 +66,7 @@ class decoder<T, Context>::tape {
   A inverse_temperature_ = 1;
   keep keep_ = keep::everything;
   bool backward_ = true;
+  attention_split split_ = attention_split::keys;
   std::vector<std::int32_t> rank_of_page_;  // empty unless rows are split
   // gradients of pages that more than one unit adds to: [layer][slot]
   std::vector<std::int32_t> resident_slot_;
@@ -137,16 +143,19 @@ auto decoder<T, Context>::score(Context& ctx, const token_tree& tree, const lane
   expects(!frozen || o.support != nullptr, "decoder::score", "support", "the recorded support of a frozen distribution",
           "none");
 
-  tape t{key_pages<T, Context>(pool())};
+  tape t{key_pages<T, Context>(attended_pool(ctx))};
   t.version_ = version_;
+  t.split_ = split_;
   t.tokens_ = tree.tokens();
   t.inverse_temperature_ = static_cast<A>(1.0 / o.distribution.temperature);
   t.keep_ = o.keep;
   t.backward_ = o.backward;
 
   if (splits_rows())
-    comm::expect_same(*ranks_, "the tree and units that decoder::score is given",
-                      detail::fingerprint(tree, range, version_, 2 * static_cast<int>(o.keep) + (o.backward ? 1 : 0)));
+    comm::expect_same(
+        *ranks_, "the tree and units that decoder::score is given",
+        detail::fingerprint(tree, range, version_,
+                            4 * static_cast<int>(o.keep) + 2 * static_cast<int>(split_) + (o.backward ? 1 : 0)));
 
   // which unit and row each token is; another rank's rows are -1
   std::vector<std::int32_t> unit_of(tree.segments().size(), -1);
@@ -181,7 +190,7 @@ auto decoder<T, Context>::score(Context& ctx, const token_tree& tree, const lane
   // early rows (which see few keys) and late ones meet on every rank, wherever micro-batches are cut.
   if (splits_rows()) {
     const auto ranks = ranks_->size();
-    t.rank_of_page_.assign(static_cast<std::size_t>(pool().pages()) + 1, 0);  // never empty
+    t.rank_of_page_.assign(static_cast<std::size_t>(t.pages_.pool().pages()) + 1, 0);  // never empty
     auto turn = static_cast<std::size_t>(range.first);
     for (const auto& w : t.units_) {
       auto k = static_cast<int>(turn++ % static_cast<std::size_t>(2 * ranks));
@@ -198,7 +207,12 @@ auto decoder<T, Context>::score(Context& ctx, const token_tree& tree, const lane
   for (auto& w : t.units_)
     for (auto s : w.segments) {
       detail::append_rows(w.rows, t.pages_, s, tree.ids(s), tree[s].start, row_of.data() + tree[s].first, mine);
-      w.run_segment.resize(w.rows.runs.size(), s);
+      if (split_ == attention_split::heads)
+        detail::append_rows(w.all, t.pages_, s, tree.ids(s), tree[s].start, nullptr, [&](std::int32_t page) {
+          w.rank_of_run.push_back(t.rank_of_page_[static_cast<std::size_t>(page)]);
+          return true;
+        });
+      w.run_segment.resize(w.attending().runs.size(), s);
     }
   std::vector<std::vector<std::int64_t>> of_rank(splits_rows() ? static_cast<std::size_t>(ranks_->size()) : 0);
   for (std::int32_t s = 0; s < static_cast<std::int32_t>(tree.segments().size()); ++s) {
@@ -262,117 +276,28 @@ auto decoder<T, Context>::score(Context& ctx, const token_tree& tree, const lane
   return t;
 }
 
-// Every rank gets the scores of the tokens that others predict; of_rank[r]: those that rank r predicts.
-template <scalar T, execution_context Context>
-void decoder<T, Context>::share_scores(const tape& t, const std::vector<std::vector<std::int64_t>>& of_rank,
-                                       scores<A> out) {
-  if constexpr (!computes<Context>) return;
-  std::vector<A> logp(static_cast<std::size_t>(t.tokens_)), entropy(logp.size());
-  for (const auto& u : t.units_)
-    for (std::size_t i = 0; i < u.index.size(); ++i) {
-      logp[static_cast<std::size_t>(u.index[i])] = u.logp[i];
-      entropy[static_cast<std::size_t>(u.index[i])] = u.entropy[i];
-    }
-  std::vector<std::vector<A>> values(of_rank.size());
-  for (std::size_t r = 0; r < of_rank.size(); ++r)
-    for (const auto i : of_rank[r]) {
-      values[r].push_back(logp[static_cast<std::size_t>(i)]);
-      values[r].push_back(entropy[static_cast<std::size_t>(i)]);
-    }
-  const std::vector<std::span<A>> parts(values.begin(), values.end());
-  comm::share<comm::any, A>(*ranks_, parts);
-  for (std::size_t r = 0; r < of_rank.size(); ++r)
-    for (std::size_t k = 0; k < of_rank[r].size(); ++k) {
-      const auto i = static_cast<std::size_t>(of_rank[r][k]);
-      if (!out.logp.empty()) out.logp[i] = values[r][2 * k];
-      if (!out.entropy.empty()) out.entropy[i] = values[r][2 * k + 1];
-    }
-}
-
-// Split rows: each rank's keys and values of layer l, in the unit's own pages, to all others.
-template <scalar T, execution_context Context>
-void decoder<T, Context>::gather_keys(Context& ctx, tape& t, const unit_work& u, std::int64_t l) {
-  if constexpr (!computes<Context>) return;
-  const auto n = shape_.page_elements();
-  const auto me = static_cast<std::size_t>(ranks_->rank());
-  std::vector<std::vector<T>> values(static_cast<std::size_t>(ranks_->size()));
-  for (const auto page : u.own_pages) {
-    auto& v = values[static_cast<std::size_t>(t.rank_of_page_[static_cast<std::size_t>(page)])];
-    v.resize(v.size() + static_cast<std::size_t>(n));
-  }
-  const auto each_page = [&](auto&& f) {
-    std::vector<std::size_t> at(values.size(), 0);
-    for (const auto page : u.own_pages) {
-      const auto r = static_cast<std::size_t>(t.rank_of_page_[static_cast<std::size_t>(page)]);
-      f(r, pool().base()[page] + l * n, values[r].data() + at[r]);
-      at[r] += static_cast<std::size_t>(n);
-    }
-  };
-  each_page([&](std::size_t r, const T* keys, T* away) {
-    if (r == me) copy_out(ctx, keys, n, away);
-  });
-  const std::vector<std::span<T>> parts(values.begin(), values.end());
-  comm::share<comm::any, T>(*ranks_, parts);
-  each_page([&](std::size_t r, T* keys, const T* away) {
-    if (r != me) copy_in(ctx, away, n, keys);
-  });
-}
-
-// Gradients of a layer's keys go to where the keys were computed: those of keys copied at a branch to the ancestors'
-// page, children before parents; with split rows then to each page's rank, which adds what all ranks have for it, in
-// their order.
-template <scalar T, execution_context Context>
-void decoder<T, Context>::bring_home(Context& ctx, tape& t, const unit_work& u, A* const* page_gradient) {
-  for (auto it = u.segments.rbegin(); it != u.segments.rend(); ++it) {
-    const auto& g = t.pages_[*it];
-    if (g.copied == 0) continue;
-    return_keys(ctx, shape_, static_cast<const A*>(page_gradient[g.pages[static_cast<std::size_t>(g.shared)]]),
-                page_gradient[t.pages_.prefix_source(*it)], g.copied);
-  }
-  if (t.rank_of_page_.empty() || !computes<Context>) return;
-  const auto n = shape_.page_elements();
-  const auto ranks = static_cast<std::size_t>(ranks_->size()), me = static_cast<std::size_t>(ranks_->rank());
-  std::vector<std::vector<A>> sent(ranks), received(ranks);
-  for (const auto page : u.own_pages) {
-    auto& s = sent[static_cast<std::size_t>(t.rank_of_page_[static_cast<std::size_t>(page)])];
-    s.resize(s.size() + static_cast<std::size_t>(n));
-    copy_out(ctx, static_cast<const A*>(page_gradient[page]), n, s.data() + s.size() - static_cast<std::size_t>(n));
-  }
-  for (auto& r : received) r.resize(sent[me].size());
-  comm::exchange<comm::any, A>(*ranks_, sent, received);
-  std::size_t at = 0;
-  auto scope = ctx.scratch();
-  A* away = on_host<Context> ? nullptr : scope.template take<A>(n);
-  for (const auto page : u.own_pages) {
-    if (t.rank_of_page_[static_cast<std::size_t>(page)] != ranks_->rank()) continue;
-    copy_in(ctx, static_cast<const A*>(received[0].data() + at), n, page_gradient[page]);
-    for (std::size_t r = 1; r < ranks; ++r) {
-      const A* more = received[r].data() + at;
-      if constexpr (!on_host<Context>) copy_in(ctx, more, n, away), more = away;
-      fold(ctx, more, n, page_gradient[page]);
-    }
-    at += static_cast<std::size_t>(n);
-  }
-}
-
 template <scalar T, execution_context Context>
 void decoder<T, Context>::unit_forward(Context& ctx, tape& t, unit_work& u, keep kept_parts, bool keeps, bool scored) {
   const auto rows = u.rows.rows(), hidden = config_.hidden;
   const auto qd = config_.heads * config_.head_dim;
-  const auto after_keys = [&](std::int64_t l) {
-    if (!t.rank_of_page_.empty() && scored) gather_keys(ctx, t, u, l);  // when a unit is run again they are there
-    for (auto s : u.segments) t.pages_.copy_prefix(s, l);
+  auto scope = ctx.scratch();
+  const own_pages<T> own(ctx, *this, t, u, scope);
+  const auto keys = [&](std::int64_t l) { return own.or_pool(*this, l); };
+  const auto attend = [&](std::int64_t l, const layer_state& s) {  // when a unit is run again keys are there
+    if (!own.base.empty()) return attend_by_heads(ctx, t, u, l, own, s, scored);
+    if (!t.rank_of_page_.empty() && scored) gather_keys(ctx, t, u, l);
+    for (auto id : u.segments) t.pages_.copy_prefix(id, l);
+    if (rows > 0) attention(ctx, attending(l, u.rows, s));
   };
   if (rows == 0) {  // all other ranks'
-    for (std::int64_t l = 0; l < config_.layers; ++l) after_keys(l);
+    for (std::int64_t l = 0; l < config_.layers; ++l) attend(l, {});
     return;
   }
-  auto scope = ctx.scratch();
   if (keeps) u.last = {ctx, {rows * hidden}};
   A* x = keeps ? u.last.data() : scope.template take<A>(rows * hidden);
   embed_rows(ctx, u.rows, x);
   if (!keeps) {
-    layers_forward(ctx, u.rows, x, after_keys);
+    layers_forward(ctx, u.rows, x, keys, attend);
   } else {
     const auto value = [&](std::int64_t n) { return u.values.emplace_back(ctx, std::array{n}).data(); };
     const auto round = [&](std::int64_t n) { return u.rounded.emplace_back(ctx, std::array{n}).data(); };
@@ -406,7 +331,7 @@ void decoder<T, Context>::unit_forward(Context& ctx, tape& t, unit_work& u, keep
         s.out = kept.out = round(rows * qd);
         s.lse = kept.lse = value(rows * config_.heads);
       }
-      layer_forward(ctx, l, u.rows, x, s, [&] { after_keys(l); });
+      layer_forward(ctx, l, u.rows, x, s, keys(l), [&] { attend(l, s); });
       u.states.push_back(kept);
     }
   }
@@ -442,7 +367,7 @@ void decoder<T, Context>::backward(Context& ctx, tape& t, scores<const A> d) {
                        "one of version " + std::to_string(t.version_));
   expects<state_error>(t.backward_, "decoder::backward", "tape", "a tape scored for backward, used once",
                        "one scored without, or used already");
-  expects<state_error>(t.rank_of_page_.empty() != splits_rows(), "decoder::backward", "tape",
+  expects<state_error>(t.rank_of_page_.empty() != splits_rows() && t.split_ == split_, "decoder::backward", "tape",
                        "rows split over ranks as when the tape was scored", "split_rows() in between");
   expects<shape_error>(static_cast<std::int64_t>(d.logp.size()) == t.tokens_, "decoder::backward", "dlogp",
                        std::to_string(t.tokens_) + " values, one a token of the tree", d.logp.size());
@@ -454,7 +379,7 @@ void decoder<T, Context>::backward(Context& ctx, tape& t, scores<const A> d) {
     auto last = first;
     while (!t.units_[last].ends_tree) ++last;
     // pages that children in other units add to: those of segments whose unit is not theirs alone
-    t.resident_slot_.assign(static_cast<std::size_t>(pool().pages()), -1);
+    t.resident_slot_.assign(static_cast<std::size_t>(t.pages_.pool().pages()), -1);
     t.resident_ = 0;
     if (last > first) {
       for (auto i = first; i <= last; ++i)
@@ -467,7 +392,7 @@ void decoder<T, Context>::backward(Context& ctx, tape& t, scores<const A> d) {
           for (auto b = g.shared; b < static_cast<std::int64_t>(g.pages.size()); ++b)
             t.resident_slot_[static_cast<std::size_t>(g.pages[static_cast<std::size_t>(b)])] = t.resident_++;
         }
-      const auto n = config_.layers * t.resident_ * shape_.page_elements();
+      const auto n = config_.layers * t.resident_ * attended_shape().page_elements();
       t.resident_gradient_ = {ctx, {n}};
       clear(ctx, t.resident_gradient_.data(), n);
     }
@@ -547,7 +472,8 @@ void decoder<T, Context>::unit_backward(Context& ctx, tape& t, unit_work& u, sco
     };
     std::vector<use> all;
     std::int32_t tree = -1, last_root = -1;
-    const auto runs = static_cast<std::int32_t>(u.rows.runs.size());
+    const auto& seen = u.attending().runs;
+    const auto runs = static_cast<std::int32_t>(seen.size());
     for (std::int32_t first = 0, last = 0; first < runs; first = last) {
       const auto segment = u.run_segment[static_cast<std::size_t>(first)];
       while (last < runs && u.run_segment[static_cast<std::size_t>(last)] == segment) ++last;
@@ -557,8 +483,8 @@ void decoder<T, Context>::unit_backward(Context& ctx, tape& t, unit_work& u, sco
       // later runs of a segment see more blocks: those that see block b are its last ones
       const auto& g = t.pages_[segment];
       std::int32_t from = first;
-      for (std::int32_t b = 0; b < u.rows.runs[static_cast<std::size_t>(last - 1)].shared_blocks; ++b) {
-        while (u.rows.runs[static_cast<std::size_t>(from)].shared_blocks <= b) ++from;
+      for (std::int32_t b = 0; b < seen[static_cast<std::size_t>(last - 1)].shared_blocks; ++b) {
+        while (seen[static_cast<std::size_t>(from)].shared_blocks <= b) ++from;
         all.push_back({tree, b, g.pages[static_cast<std::size_t>(b)], {from, last - from}});
       }
     }
@@ -576,26 +502,33 @@ void decoder<T, Context>::unit_backward(Context& ctx, tape& t, unit_work& u, sco
     u.trees.push_back(static_cast<std::int32_t>(u.uses.size()));
   }
   // gradients of pages that only this unit adds to live for one layer at a time
-  std::vector<A*> page_gradient(static_cast<std::size_t>(pool().pages()), nullptr);
+  std::vector<A*> page_gradient(static_cast<std::size_t>(t.pages_.pool().pages()), nullptr);
   std::vector<std::int32_t> own;
   for (const auto page : u.own_pages)
     if (t.resident_slot_[static_cast<std::size_t>(page)] < 0) own.push_back(page);
-  const auto page = shape_.page_elements();
+  const auto page = attended_shape().page_elements();
   A* local = scope.template take<A>(static_cast<std::int64_t>(own.size()) * page);
   for (std::size_t i = 0; i < own.size(); ++i)
     page_gradient[static_cast<std::size_t>(own[i])] = local + static_cast<std::int64_t>(i) * page;
+  const own_pages<T> keys(ctx, *this, t, u, scope);
+  const own_pages<A> home(ctx, *this, t, u, scope);
   for (std::int64_t l = config_.layers; l-- > 0;) {
     clear(ctx, local, static_cast<std::int64_t>(own.size()) * page);
     for (std::size_t p = 0; p < t.resident_slot_.size(); ++p)
       if (t.resident_slot_[p] >= 0)
         page_gradient[p] = t.resident_gradient_.data() + (l * t.resident_ + t.resident_slot_[p]) * page;
-    if (rows == 0) {
-      bring_home(ctx, t, u, page_gradient.data());
+    if (rows == 0) {  // all other ranks'
+      if (home.base.empty()) {
+        bring_home(ctx, t, u, page_gradient.data());
+      } else {
+        if (!keeps_attention(t.keep_)) attend_by_heads(ctx, t, u, l, keys, {}, false);
+        attend_by_heads_dx(ctx, t, u, l, {}, nullptr, nullptr, page_gradient.data(), home);
+      }
       continue;
     }
     auto inner = ctx.scratch();
-    const auto s = recomputed(ctx, u, l, inner);
-    layer_backward(ctx, t, u, l, dx, s, page_gradient.data());
+    const auto s = recomputed(ctx, t, u, l, keys, inner);
+    layer_backward(ctx, t, u, l, dx, s, keys.or_pool(*this, l), page_gradient.data(), home);
   }
   if (rows == 0) return;
   if (A* g = gathered(embedding_))
@@ -605,8 +538,8 @@ void decoder<T, Context>::unit_backward(Context& ctx, tape& t, unit_work& u, sco
 
 // The full state of a layer: kept, or run again from its input.
 template <scalar T, execution_context Context>
-auto decoder<T, Context>::recomputed(Context& ctx, unit_work& u, std::int64_t l, typename Context::scratch_scope& scope)
-    -> layer_state {
+auto decoder<T, Context>::recomputed(Context& ctx, tape& t, unit_work& u, std::int64_t l, const own_pages<T>& keys,
+                                     typename Context::scratch_scope& scope) -> layer_state {
   layer_state s = u.states[static_cast<std::size_t>(l)];
   if (s.mid != nullptr) return s;
   const auto rows = u.rows.rows(), hidden = config_.hidden, qd = config_.heads * config_.head_dim;
@@ -629,13 +562,18 @@ auto decoder<T, Context>::recomputed(Context& ctx, unit_work& u, std::int64_t l,
   copy(ctx, s.x, rows * hidden, x);
   layer_state run = s;
   run.x = nullptr;
-  layer_forward(ctx, l, u.rows, x, run, [] {}, attended);
+  layer_forward(ctx, l, u.rows, x, run, keys.or_pool(*this, l), [&] {
+    if (attended) return;
+    if (!keys.base.empty()) return attend_by_heads(ctx, t, u, l, keys, run, false);
+    attention(ctx, attending(l, u.rows, run));
+  });
   return s;
 }
 
 template <scalar T, execution_context Context>
 void decoder<T, Context>::layer_backward(Context& ctx, tape& t, unit_work& u, std::int64_t l, A* dx,
-                                         const layer_state& s, A* const* page_gradient) {
+                                         const layer_state& s, key_store keys, A* const* page_gradient,
+                                         const own_pages<A>& home) {
   const auto& p = layers_[static_cast<std::size_t>(l)];
   const auto rows = u.rows.rows(), hidden = config_.hidden, ffn = config_.ffn, qd = config_.heads * config_.head_dim,
              kd = config_.kv_heads * config_.head_dim, ld = shape_.qkv_columns();
@@ -674,18 +612,23 @@ void decoder<T, Context>::layer_backward(Context& ctx, tape& t, unit_work& u, st
     A* dout = inner.template take<A>(rows * qd);
     linear_dx(ctx, dstream, weight(p.o), view<A, 2>(dout, {rows, qd}), false);
     gather_dw(ctx, p.o, dstream, view<const T, 2>(s.out, {rows, qd}));
-    attention_dx_args<T> a;
-    a.forward = attending(l, u.rows, s);
-    a.uses = {u.uses, u.ranges, u.trees};
-    a.dout = dout;
-    a.dq = inner.template take<A>(rows * config_.heads * shape_.padded_dim());
-    a.page_gradient = page_gradient;
-    attention_dx(ctx, a);
-    bring_home(ctx, t, u, page_gradient);
+    A* dq = inner.template take<A>(rows * config_.heads * shape_.padded_dim());
+    if (home.base.empty()) {
+      attention_dx_args<T> a;
+      a.forward = attending(l, u.rows, s);
+      a.uses = {u.uses, u.ranges, u.trees};
+      a.dout = dout;
+      a.dq = dq;
+      a.page_gradient = page_gradient;
+      attention_dx(ctx, a);
+      bring_home(ctx, t, u, page_gradient);
+    } else {
+      attend_by_heads_dx(ctx, t, u, l, s, dout, dq, page_gradient, home);
+    }
     rotary_dx_args<T> r;
-    r.forward = rotation(p, l, u.rows, s.qkv, s);
-    r.dq = a.dq;
-    r.page_gradient = page_gradient;
+    r.forward = rotation(p, u.rows, s.qkv, s, keys);
+    r.dq = dq;
+    r.page_gradient = home.base.empty() ? page_gradient : home.base.data();
     A* dqkv = inner.template take<A>(rows * ld);
     r.dqkv = dqkv;
     r.dq_norm = gathered(p.q_norm);

@@ -207,7 +207,7 @@ class session {
       auto scope = ctx_->scratch();
       A* x = scope.template take<A>(n * hidden);
       policy_->embed_rows(*ctx_, rows_, x);
-      policy_->layers_forward(*ctx_, rows_, x, [](std::int64_t) {});
+      policy_->layers_forward(*ctx_, rows_, x);
       forwarded_ += n;
       if (i + n == g.count) {
         auto& last = hidden_[static_cast<std::size_t>(s)];
@@ -258,7 +258,7 @@ class session {
       A* moved = scope.template take<A>(std::max<std::int64_t>(1, rows_.rows()) * hidden);
       if (rows_.rows() > 0) {
         policy_->embed_rows(*ctx_, rows_, moved);
-        policy_->layers_forward(*ctx_, rows_, moved, [](std::int64_t) {});
+        policy_->layers_forward(*ctx_, rows_, moved);
         forwarded_ += rows_.rows();
       }
       std::int64_t row = 0;

@@ -7,5 +7,6 @@ namespace ql::model {
 template void decoder<float, cuda::emulated_context>::unit_forward(cuda::emulated_context&, tape&, unit_work&, keep,
                                                                    bool, bool);
 template decoder<float, cuda::emulated_context>::layer_state decoder<float, cuda::emulated_context>::recomputed(
-    cuda::emulated_context&, unit_work&, std::int64_t, cuda::emulated_context::scratch_scope&);
+    cuda::emulated_context&, tape&, unit_work&, std::int64_t, const own_pages<float>&,
+    cuda::emulated_context::scratch_scope&);
 }  // namespace ql::model

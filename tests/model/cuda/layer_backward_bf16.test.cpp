@@ -5,6 +5,6 @@
 
 namespace ql::model {
 template void decoder<bf16, cuda::emulated_context>::layer_backward(cuda::emulated_context&, tape&, unit_work&,
-                                                                    std::int64_t, float*, const layer_state&,
-                                                                    float* const*);
+                                                                    std::int64_t, float*, const layer_state&, key_store,
+                                                                    float* const*, const own_pages<float>&);
 }  // namespace ql::model

@@ -6,5 +6,5 @@
 namespace ql::model {
 template void decoder<float, cuda::emulated_context>::layer_backward(cuda::emulated_context&, tape&, unit_work&,
                                                                      std::int64_t, float*, const layer_state&,
-                                                                     float* const*);
+                                                                     key_store, float* const*, const own_pages<float>&);
 }  // namespace ql::model

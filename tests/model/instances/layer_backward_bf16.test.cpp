@@ -5,5 +5,6 @@
 
 namespace ql::model {
 template void decoder<bf16, cpu::context>::layer_backward(cpu::context&, tape&, unit_work&, std::int64_t, float*,
-                                                          const layer_state&, float* const*);
+                                                          const layer_state&, key_store, float* const*,
+                                                          const own_pages<float>&);
 }  // namespace ql::model

@@ -59,6 +59,10 @@ void device_policy<T>::backward(std::span<const A> dlogp, std::span<const A> den
   s_->policy.finish_gradients(s_->ctx);
 }
 template <class T>
+void device_policy<T>::split_rows(comm::any ranks, model::attention_split how) {
+  s_->policy.split_rows(ranks, how);
+}
+template <class T>
 std::vector<accumulate_t<T>> device_policy<T>::gradient(std::size_t i) const {
   const auto& p = s_->policy.parameters()[i];
   std::vector<A> g(static_cast<std::size_t>(p.size()));

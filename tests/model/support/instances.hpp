@@ -90,9 +90,15 @@ extern template void decoder<float, cpu::context>::backward(cpu::context&, tape&
 extern template void decoder<float, cpu::context>::unit_forward(cpu::context&, tape&, unit_work&, keep, bool, bool);
 extern template void decoder<float, cpu::context>::unit_backward(cpu::context&, tape&, unit_work&, scores<const float>);
 extern template void decoder<float, cpu::context>::layer_backward(cpu::context&, tape&, unit_work&, std::int64_t,
-                                                                  float*, const layer_state&, float* const*);
+                                                                  float*, const layer_state&, key_store, float* const*,
+                                                                  const own_pages<float>&);
 extern template decoder<float, cpu::context>::layer_state decoder<float, cpu::context>::recomputed(
-    cpu::context&, unit_work&, std::int64_t, cpu::context::scratch_scope&);
+    cpu::context&, tape&, unit_work&, std::int64_t, const own_pages<float>&, cpu::context::scratch_scope&);
+extern template void decoder<float, cpu::context>::attend_by_heads(cpu::context&, tape&, const unit_work&, std::int64_t,
+                                                                   const own_pages<float>&, const layer_state&, bool);
+extern template void decoder<float, cpu::context>::attend_by_heads_dx(cpu::context&, tape&, const unit_work&,
+                                                                      std::int64_t, const layer_state&, const float*,
+                                                                      float*, float* const*, const own_pages<float>&);
 extern template decoder<double, cpu::context>::tape decoder<double, cpu::context>::score(
     cpu::context&, const token_tree&, const lane_plan&, unit_range, const decoder<double, cpu::context>::score_options&,
     scores<double>);
@@ -101,9 +107,17 @@ extern template void decoder<double, cpu::context>::unit_forward(cpu::context&, 
 extern template void decoder<double, cpu::context>::unit_backward(cpu::context&, tape&, unit_work&,
                                                                   scores<const double>);
 extern template void decoder<double, cpu::context>::layer_backward(cpu::context&, tape&, unit_work&, std::int64_t,
-                                                                   double*, const layer_state&, double* const*);
+                                                                   double*, const layer_state&, key_store,
+                                                                   double* const*, const own_pages<double>&);
 extern template decoder<double, cpu::context>::layer_state decoder<double, cpu::context>::recomputed(
-    cpu::context&, unit_work&, std::int64_t, cpu::context::scratch_scope&);
+    cpu::context&, tape&, unit_work&, std::int64_t, const own_pages<double>&, cpu::context::scratch_scope&);
+extern template void decoder<double, cpu::context>::attend_by_heads(cpu::context&, tape&, const unit_work&,
+                                                                    std::int64_t, const own_pages<double>&,
+                                                                    const layer_state&, bool);
+extern template void decoder<double, cpu::context>::attend_by_heads_dx(cpu::context&, tape&, const unit_work&,
+                                                                       std::int64_t, const layer_state&, const double*,
+                                                                       double*, double* const*,
+                                                                       const own_pages<double>&);
 extern template decoder<bf16, cpu::context>::tape decoder<bf16, cpu::context>::score(
     cpu::context&, const token_tree&, const lane_plan&, unit_range, const decoder<bf16, cpu::context>::score_options&,
     scores<float>);
@@ -111,9 +125,15 @@ extern template void decoder<bf16, cpu::context>::backward(cpu::context&, tape&,
 extern template void decoder<bf16, cpu::context>::unit_forward(cpu::context&, tape&, unit_work&, keep, bool, bool);
 extern template void decoder<bf16, cpu::context>::unit_backward(cpu::context&, tape&, unit_work&, scores<const float>);
 extern template void decoder<bf16, cpu::context>::layer_backward(cpu::context&, tape&, unit_work&, std::int64_t, float*,
-                                                                 const layer_state&, float* const*);
+                                                                 const layer_state&, key_store, float* const*,
+                                                                 const own_pages<float>&);
 extern template decoder<bf16, cpu::context>::layer_state decoder<bf16, cpu::context>::recomputed(
-    cpu::context&, unit_work&, std::int64_t, cpu::context::scratch_scope&);
+    cpu::context&, tape&, unit_work&, std::int64_t, const own_pages<bf16>&, cpu::context::scratch_scope&);
+extern template void decoder<bf16, cpu::context>::attend_by_heads(cpu::context&, tape&, const unit_work&, std::int64_t,
+                                                                  const own_pages<bf16>&, const layer_state&, bool);
+extern template void decoder<bf16, cpu::context>::attend_by_heads_dx(cpu::context&, tape&, const unit_work&,
+                                                                     std::int64_t, const layer_state&, const float*,
+                                                                     float*, float* const*, const own_pages<float>&);
 
 }  // namespace ql::model
 
