@@ -8,9 +8,6 @@
 //   mine[ql::slot::loss];
 
 #include <boost/hana/at_key.hpp>
-#include <boost/hana/contains.hpp>
-#include <boost/hana/erase_key.hpp>
-#include <boost/hana/insert.hpp>
 #include <boost/hana/map.hpp>
 #include <boost/hana/pair.hpp>
 #include <boost/hana/type.hpp>
@@ -27,6 +24,8 @@ namespace slot {
 
 template <class Tag, class V>
 struct assignment {
+  using tag = Tag;
+  using type = V;
   V value;
 };
 // A slot's name in code; `slot = component` fills it.
@@ -71,14 +70,16 @@ struct no_shaping {
   constexpr double operator()(std::int64_t) const { return 0; }
 };
 
-template <class Map>
+// Slots: slot::assignment<Tag, Component>, one a filled slot.
+template <class... Slots>
 class recipe_of {
  public:
-  constexpr explicit recipe_of(Map parts) : parts_(std::move(parts)) {}
+  constexpr explicit recipe_of(Slots... parts)
+      : parts_(boost::hana::make_map(
+            boost::hana::make_pair(boost::hana::type_c<typename Slots::tag>, std::move(parts.value))...)) {}
 
   template <class Tag>
-  static constexpr bool has =
-      decltype(boost::hana::contains(std::declval<const Map&>(), boost::hana::type_c<Tag>))::value;
+  static constexpr bool has = (std::is_same_v<Tag, typename Slots::tag> || ...);
 
   template <class Tag>
   constexpr auto& operator[](slot::key<Tag>) {
@@ -103,33 +104,28 @@ class recipe_of {
 
   template <class Tag, class V>
   constexpr auto with(slot::assignment<Tag, V> a) const {
-    if constexpr (fills_with<Tag, V>()) {  // the same type of recipe: nothing is compiled anew
-      auto same = *this;
-      same[slot::key<Tag>{}] = std::move(a.value);
-      return same;
+    if constexpr (has<Tag>) {
+      return recipe_of<
+          std::conditional_t<std::is_same_v<Tag, typename Slots::tag>, slot::assignment<Tag, V>, Slots>...>(
+          chosen<Slots>(a)...);
     } else {
-      return with_another(std::move(a));
+      return recipe_of<Slots..., slot::assignment<Tag, V>>(chosen<Slots>(a)..., std::move(a));
     }
   }
 
  private:
-  template <class Tag, class V>
-  static constexpr bool fills_with() {
-    if constexpr (has<Tag>) {
-      return std::is_same_v<component<Tag>, V> && std::is_move_assignable_v<V>;
+  // What fills a slot in a recipe that is like this one but for `a`.
+  template <class Slot, class Tag, class V>
+  constexpr auto chosen(slot::assignment<Tag, V>& a) const {
+    if constexpr (std::is_same_v<Tag, typename Slot::tag>) {
+      return std::move(a);
     } else {
-      return false;
+      return Slot{(*this)[slot::key<typename Slot::tag>{}]};
     }
   }
-  template <class Tag, class V>
-  constexpr auto with_another(slot::assignment<Tag, V> a) const {
-    auto rest = boost::hana::erase_key(parts_, boost::hana::type_c<Tag>);
-    auto parts =
-        boost::hana::insert(std::move(rest), boost::hana::make_pair(boost::hana::type_c<Tag>, std::move(a.value)));
-    return recipe_of<decltype(parts)>(std::move(parts));
-  }
 
-  Map parts_;
+  decltype(boost::hana::make_map(boost::hana::make_pair(boost::hana::type_c<typename Slots::tag>,
+                                                        std::declval<typename Slots::type>())...)) parts_;
 };
 
 namespace detail {
@@ -149,8 +145,7 @@ constexpr bool distinct_tags() {
 template <class... Tags, class... Vs>
 constexpr auto recipe(slot::assignment<Tags, Vs>... parts) {
   static_assert(detail::distinct_tags<Tags...>(), "ql: a slot of this recipe is filled twice");
-  auto map = boost::hana::make_map(boost::hana::make_pair(boost::hana::type_c<Tags>, std::move(parts.value))...);
-  return recipe_of<decltype(map)>(std::move(map));
+  return recipe_of<slot::assignment<Tags, Vs>...>(std::move(parts)...);
 }
 
 namespace detail {
@@ -169,12 +164,12 @@ constexpr void recipe(const Vs&...) {
 }
 
 // The same recipe with some slots filled anew: what a researcher changes.
-template <class Map>
-constexpr auto with(const recipe_of<Map>& r) {
+template <class... Slots>
+constexpr auto with(const recipe_of<Slots...>& r) {
   return r;
 }
-template <class Map, class Tag, class V, class... Rest>
-constexpr auto with(const recipe_of<Map>& r, slot::assignment<Tag, V> first, Rest... rest) {
+template <class... Slots, class Tag, class V, class... Rest>
+constexpr auto with(const recipe_of<Slots...>& r, slot::assignment<Tag, V> first, Rest... rest) {
   return with(r.with(std::move(first)), std::move(rest)...);
 }
 
