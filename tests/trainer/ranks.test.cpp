@@ -52,12 +52,18 @@ struct snapshot {
 struct rank_of_run {
   cpu::context ctx;
   fragile_task task;
-  policy_type policy{ctx, test::small_shape()};
+  policy_type policy;
   using trainer_type = rl_trainer<policy_type, fragile_task, decltype(make_recipe())>;
   trainer_type trainer;
   std::vector<double> figures;  // of every step
 
-  rank_of_run() : trainer(ctx, start(*this), task, make_recipe(), options()) {}
+  explicit rank_of_run(std::int64_t key_heads = 1)
+      : policy(ctx, shape(key_heads)), trainer(ctx, start(*this), task, make_recipe(), options()) {}
+  static model::decoder_config shape(std::int64_t key_heads) {
+    auto s = test::small_shape();
+    s.kv_heads = key_heads;
+    return s;
+  }
   static policy_type& start(rank_of_run& r) {
     r.task.documents = 16, r.task.long_from = 8;
     r.policy.initialise(r.ctx, 5, 0.15);
@@ -178,14 +184,15 @@ TEST(RanksOfATrainerThreads, GoOnFromEveryOtherNumberOfRanks) {
 }
 
 void split_rows(int ranks, update_split how) {
-  rank_of_run one;
+  const std::int64_t key_heads = how == update_split::heads ? ranks : 1;
+  rank_of_run one(key_heads);
   one.advance_to(1);
   const auto expected = one.save();
   std::vector<snapshot> all(static_cast<std::size_t>(ranks));
   comm::on_threads(
       ranks,
       [&](comm::threads& c) {
-        rank_of_run run;
+        rank_of_run run(key_heads);
         run.trainer.share_with(comm::any(c), {.update = how});
         run.advance_to(1);
         all[static_cast<std::size_t>(c.rank())] = run.save();

@@ -49,6 +49,11 @@ class train_run {
         words_(language_of(s.model, s.data.chat_template)),
         ctx_({.threads = threads_}),
         shape_(model::checked(io::decoder_of(io::model_config::read(s.model)))) {
+    if (request_.ranks && request_.split == update_split::heads)
+      detail::expects(shape_.kv_heads % request_.ranks->size() == 0, "train", "--split heads",
+                      "as many ranks as divide the model's " + std::to_string(shape_.kv_heads) +
+                          " key-value heads (--split rows takes any number)",
+                      request_.ranks->size());
     auto data = read_data(s, words_, shape_.max_context);
     for (const auto& n : data.notes)
       if (leads()) std::fprintf(stderr, "%s\n", n.c_str());
