@@ -7,7 +7,10 @@
 #include <ql/tensor/operations.hpp>
 #include <ql/tensor/transfer.hpp>
 
-#include <cstring>
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
 #include <vector>
 
 namespace ql::model {
