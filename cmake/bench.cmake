@@ -3,6 +3,10 @@ if(TARGET ql_cuda) # bench/cuda/figures.cpp needs a GPU: scripts/gpu_check.sh bu
   add_executable(ql_bench_cuda EXCLUDE_FROM_ALL "${PROJECT_SOURCE_DIR}/bench/cuda/figures.cpp")
   set_target_properties(ql_bench_cuda PROPERTIES CXX_EXTENSIONS OFF)
   target_link_libraries(ql_bench_cuda PRIVATE ql::cuda $<BUILD_INTERFACE:ql_dev>)
+  if(TARGET ql_cuda_fast)
+    target_link_libraries(ql_bench_cuda PRIVATE ql::cuda_fast)
+    target_compile_definitions(ql_bench_cuda PRIVATE QL_BENCH_CUBLASLT)
+  endif()
 endif()
 
 # bench/**/<name>.bench.cpp: one Google Benchmark program each, ql_bench_<folder>_<name>, in <build>/bench.

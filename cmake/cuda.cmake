@@ -22,7 +22,7 @@ endforeach()
 list(
   APPEND
   QL_CUDA_INSTANCES
-  "rows body/rows element_body<embed_dw_element> rms_norm_dx_body element_body<column_element> element_body<fold_element> squares_body element_body<return_keys_element>"
+  "rows body/rows element_body<embed_dw_element> rms_norm_dx_body element_body<column_element> element_body<fold_element> squares_body element_body<return_keys_element> element_body<round_rows_element<bf16>> element_body<finish_product_element<float>> element_body<finish_product_element<bf16>>"
   "losses body/loss element_body<loss_element<rl::clip>> element_body<loss_element<rl::dual_clip>> element_body<loss_element<rl::reinforce>>"
   "draws body/draws element_body<draw_element> element_body<draw_sorted_element>"
   "vocabulary body/vocabulary element_body<start_row_element> log_sum_exp_body element_body<pick_target_element> element_body<pick_support_element> element_body<finish_rows_element> element_body<exp_sums_element> element_body<logits_dx_element> element_body<support_dx_element>")

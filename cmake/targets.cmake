@@ -102,6 +102,15 @@ if(QL_CUDA)
   ql_headers(ql_cuda ${_ql_device_headers})
   target_link_libraries(ql_cuda INTERFACE ql_core ql_cuda_kernels)
   list(APPEND QL_COMPONENTS cuda)
+  # Products by cuBLASLt, a library of half a gigabyte: part of a build of this folder alone, not of the package.
+  if(TARGET CUDA::cublasLt)
+    add_library(ql_cuda_fast STATIC "${PROJECT_SOURCE_DIR}/src/cuda/cublaslt.cpp")
+    add_library(ql::cuda_fast ALIAS ql_cuda_fast)
+    set_target_properties(ql_cuda_fast PROPERTIES CXX_EXTENSIONS OFF POSITION_INDEPENDENT_CODE ON)
+    target_link_libraries(ql_cuda_fast PUBLIC ql_cuda CUDA::cublasLt PRIVATE $<BUILD_INTERFACE:ql_dev>)
+  else()
+    message(STATUS "ql::cuda_fast is left out: it needs cuBLASLt beside the CUDA toolkit (NVIDIA's Debian repository: libcublas-dev, PyPI: nvidia-cublas)")
+  endif()
 endif()
 
 # Ranks with a GPU each, where the CUDA toolkit and NCCL are found. Part of a build of this folder alone, not of the package.

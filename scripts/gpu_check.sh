@@ -49,10 +49,13 @@ fi
 step "build for $architectures"
 run 300 cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DQL_CUDA=ON "-DQL_CUDA_ARCHITECTURES=$architectures" \
   -DQL_BUILD_EXAMPLES=OFF -DQL_TEST_HOUSE=OFF
-run 600 cmake --build "$build" --parallel "$jobs" --target ql_test_cuda_start ql_test_cuda_gpu ql_bench_cuda
+programs=(ql_test_cuda_start ql_test_cuda_gpu ql_bench_cuda)
+if [ -n "$dry" ] || grep -q ql_test_cuda_fast "$build/build.ninja"; then programs+=(ql_test_cuda_fast); fi # needs cuBLASLt
+run 600 cmake --build "$build" --parallel "$jobs" --target "${programs[@]}"
 
 step "does it start"
 run 60 "$build/tests/ql_test_cuda_start"
+if [ "${#programs[@]}" -eq 4 ]; then run 60 "$build/tests/ql_test_cuda_fast"; fi
 
 step "tiny sizes under compute-sanitizer"
 if [ -n "$dry" ] || command -v compute-sanitizer > /dev/null; then

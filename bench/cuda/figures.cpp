@@ -2,11 +2,15 @@
 // Times operations of the CUDA backend at the shapes of a 1.5B model and writes JSON that bench/peers/torch_gpu.py
 // completes. Values are random: zeros are faster. Usage: figures OUT.json
 #include <ql/backend/cuda/device.hpp>
+#ifdef QL_BENCH_CUBLASLT
+#include <ql/backend/cuda/fast.hpp>
+#endif
 #include <ql/backend/cuda/kernels.hpp>
 #include <ql/random.hpp>
 #include <ql/tensor/tensor.hpp>
 
 #include <chrono>
+#include <concepts>
 #include <cstdio>
 #include <fstream>
 #include <string>
@@ -51,13 +55,14 @@ double least(cuda::context& ctx, F&& f) {
   return best;
 }
 
-figure product(cuda::context& ctx, std::int64_t rows, std::int64_t depth, std::int64_t columns) {
+template <class Context>
+figure product(Context& ctx, std::int64_t rows, std::int64_t depth, std::int64_t columns) {
   auto x = random_values(ctx, rows * depth, 1), w = random_values(ctx, columns * depth, 2);
   tensor<bf16, 2, cuda::context> y(ctx, {rows, columns});
   const matrix<bf16> weight{columns, depth, nullptr, w.data()};
   const float* none = nullptr;
   const cuda::device_view<const bf16, 2> in(x.data(), {rows, depth});
-  figure f{"product", {rows, depth, columns}};
+  figure f{std::same_as<Context, cuda::context> ? "product" : "product, cuBLASLt", {rows, depth, columns}};
   f.seconds = least(ctx, [&] { linear(ctx, in, weight, none, y.view()); });
   f.flops = 2.0 * static_cast<double>(rows * depth * columns);
   f.bytes = 2.0 * static_cast<double>(rows * depth + columns * depth + rows * columns);
@@ -118,6 +123,15 @@ int main(int argc, char** argv) {
     all.push_back(product(ctx, rows, 1536, 8960));
     all.push_back(product(ctx, rows, 8960, 1536));
   }
+#ifdef QL_BENCH_CUBLASLT
+  {
+    cuda::fast_context fast;
+    for (const std::int64_t rows : {1, 64, 4096}) {
+      all.push_back(product(fast, rows, 1536, 8960));
+      all.push_back(product(fast, rows, 8960, 1536));
+    }
+  }
+#endif
   const attention_shape heads{12, 2, 128};
   for (const std::int64_t tokens : {4096, 16384}) all.push_back(attend(ctx, tokens, tokens, heads));
   all.push_back(attend(ctx, 61440, 1, heads));

@@ -47,7 +47,7 @@ if __name__ == "__main__":
         report = json.load(file)
     report["torch"] = torch.__version__
     for figure in report["figures"]:
-        figure["peers"] = (product if figure["name"] == "product" else attention)(*figure["shape"])
+        figure["peers"] = (product if figure["name"].startswith("product") else attention)(*figure["shape"])
         peers = "  ".join(f"{name} {1e3 * seconds:.3f} ms ({seconds / figure['seconds']:.2f} x)"
                           for name, seconds in figure["peers"].items())
         print(f"{figure['name']:22} {str(figure['shape']):34} ql {1e3 * figure['seconds']:.3f} ms  {peers}")

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <ql/backend/cuda/fast.hpp>
+
 #include "backend/cuda/operations.hpp"
 
 namespace ql::test::device {
@@ -27,8 +29,8 @@ struct product_results {
 };
 
 // On the device, rows [first, first + m) of the inputs.
-template <class T>
-product_results<T> on_device(emulated_context& ctx, const product_inputs<T>& in, std::int64_t first, std::int64_t m) {
+template <class T, class Context>
+product_results<T> on_device(Context& ctx, const product_inputs<T>& in, std::int64_t first, std::int64_t m) {
   using A = accumulate_t<T>;
   const auto part = [&](const auto& v, std::int64_t columns) {
     return std::remove_cvref_t<decltype(v)>(v.begin() + first * columns, v.begin() + (first + m) * columns);
@@ -94,6 +96,73 @@ TYPED_TEST_P(CudaProducts, AgreeWithTheCpu) {
   }
 }
 
+// A library of products for the emulated device: sums in double, over host copies.
+class sums_in_double {
+ public:
+  explicit sums_in_double(ql::cuda::emulated_device& on) : on_(&on) {}
+  void multiply(const ql::cuda::dense_product& p) {
+    if (p.bf16_in && p.bf16_out) return run<bf16, bf16>(p);
+    if (p.bf16_in) return run<bf16, float>(p);
+    ASSERT_FALSE(p.bf16_out);
+    run<float, float>(p);
+  }
+
+ private:
+  template <class E>
+  std::vector<E> fetched(const void* p, std::int64_t n) {
+    std::vector<E> v(static_cast<std::size_t>(n));
+    on_->copy_out(v.data(), p, v.size() * sizeof(E));
+    return v;
+  }
+  template <class In, class Out>
+  void run(const ql::cuda::dense_product& p) {
+    ASSERT_TRUE(p.a_row == 1 || p.a_k == 1);
+    ASSERT_TRUE(p.b_row == 1 || p.b_k == 1);
+    const auto a = fetched<In>(p.a, (p.rows - 1) * p.a_row + (p.depth - 1) * p.a_k + 1);
+    const auto b = fetched<In>(p.b, (p.columns - 1) * p.b_row + (p.depth - 1) * p.b_k + 1);
+    auto c = fetched<Out>(p.c, (p.rows - 1) * p.ldc + p.columns);
+    const auto element = [](const auto& v, std::int64_t i) { return wide(v[static_cast<std::size_t>(i)]); };
+    for (std::int64_t m = 0; m < p.rows; ++m)
+      for (std::int64_t n = 0; n < p.columns; ++n) {
+        double sum = p.add ? element(c, m * p.ldc + n) : 0;
+        for (std::int64_t k = 0; k < p.depth; ++k)
+          sum += element(a, m * p.a_row + k * p.a_k) * element(b, n * p.b_row + k * p.b_k);
+        c[static_cast<std::size_t>(m * p.ldc + n)] = Out(static_cast<float>(sum));
+      }
+    on_->copy_in(p.c, c.data(), c.size() * sizeof(Out));
+  }
+  ql::cuda::emulated_device* on_;
+};
+using emulated_fast_context = ql::cuda::basic_fast_context<ql::cuda::emulated_device, sums_in_double>;
+static_assert(!emulated_fast_context::exact && execution_context<emulated_fast_context>);
+
+// Every product goes through the library: what it is given and what becomes of its total is what the exact kernel
+// computes, but for the order of sums.
+TYPED_TEST_P(CudaProducts, ByALibrary) {
+  using T = TypeParam;
+  const product_inputs<T> in;
+  const auto c = on_cpu(in);
+  emulated_fast_context ctx(std::make_unique<ql::cuda::emulated_device>(
+      ql::cuda::emulated_device::options{{.check_races = true}, std::size_t{1} << 29}));
+  for (const std::int64_t m : {most, std::int64_t{1}}) {
+    const auto d = on_device(ctx, in, 0, m);
+    const auto near = [&](const auto& got, const auto& whole, std::int64_t columns, double size) {
+      auto expected = whole;
+      expected.resize(static_cast<std::size_t>(m * columns));
+      return distance(got, expected, size);
+    };
+    const double bound = tolerance<T>("product") * static_cast<double>(depth);
+    EXPECT_LT(near(d.sum, c.sum, width, 1), bound) << m;
+    EXPECT_LT(near(d.added, c.added, width, 1), bound) << m;
+    EXPECT_LT(near(d.dx, c.dx, depth, 1), bound) << m;
+    EXPECT_LT(near(d.dx_added, c.dx_added, depth, 1), bound) << m;
+    EXPECT_LT(near(d.rounded, c.rounded, width, 64), tolerance<T>("product, rounded")) << m;
+    if (m == most) {
+      EXPECT_LT(distance(d.dw, c.dw), bound);
+    }
+  }
+}
+
 TYPED_TEST_P(CudaProducts, RowsDoNotKnowTheirNeighbours) {
   using T = TypeParam;
   const product_inputs<T> in;
@@ -115,6 +184,6 @@ TYPED_TEST_P(CudaProducts, RowsDoNotKnowTheirNeighbours) {
   }
 }
 
-REGISTER_TYPED_TEST_SUITE_P(CudaProducts, AgreeWithTheCpu, RowsDoNotKnowTheirNeighbours);
+REGISTER_TYPED_TEST_SUITE_P(CudaProducts, AgreeWithTheCpu, ByALibrary, RowsDoNotKnowTheirNeighbours);
 
 }  // namespace ql::test::device

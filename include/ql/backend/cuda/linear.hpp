@@ -41,7 +41,7 @@ struct kernel<linear_op, cuda::backend> {
     p.t = y.data_handle();
     p.ldt = y.stride(0);
     p.bias = bias;
-    ctx.template launch<cuda::forward_product<T>>(p);
+    ctx.template multiply<cuda::forward_product<T>>(p);
   }
 };
 
@@ -55,7 +55,7 @@ struct kernel<linear_sum_op, cuda::backend> {
     p.c = y.data_handle();
     p.ldc = y.stride(0);
     p.bias = bias;
-    ctx.template launch<cuda::forward_product<T>>(p);
+    ctx.template multiply<cuda::forward_product<T>>(p);
   }
 };
 
@@ -68,7 +68,7 @@ struct kernel<linear_add_op, cuda::backend> {
     p.what = cuda::epilogue::add;
     p.c = y.data_handle();
     p.ldc = y.stride(0);
-    ctx.template launch<cuda::forward_product<T>>(p);
+    ctx.template multiply<cuda::forward_product<T>>(p);
   }
 };
 
@@ -93,7 +93,7 @@ struct kernel<linear_dx_op, cuda::backend> {
     p.what = add ? cuda::epilogue::add : cuda::epilogue::store;
     p.c = dx.data_handle();
     p.ldc = dx.stride(0);
-    ctx.template launch<cuda::input_product<T>>(p);
+    ctx.template multiply<cuda::input_product<T>>(p);
   }
 };
 
@@ -119,7 +119,7 @@ struct kernel<linear_dw_op, cuda::backend> {
     p.what = cuda::epilogue::chain;
     p.c = dw.data_handle();
     p.ldc = dw.stride(0);
-    ctx.template launch<cuda::weight_product<T>>(p);
+    ctx.template multiply<cuda::weight_product<T>>(p);
   }
 };
 

@@ -235,6 +235,28 @@ struct pack_element {  // the device's kernel order is row-major
   T* packed;
   QL_DEVICE void operator()(std::int64_t i) const { packed[i] = rounded<T>(w[i]); }
 };
+// What a product by a library is given, and what becomes of its total.
+template <class T>
+struct round_rows_element {
+  const float* x;
+  std::int64_t ldx;
+  std::int64_t columns;
+  T* y;  // dense
+  QL_DEVICE void operator()(std::int64_t i) const { y[i] = rounded<T>(x[i / columns * ldx + i % columns]); }
+};
+template <class Y>
+struct finish_product_element {
+  const float* total;
+  std::int64_t ld;
+  std::int64_t columns;
+  const float* bias;
+  Y* y;  // may be `total`
+  std::int64_t ldy;
+  QL_DEVICE void operator()(std::int64_t i) const {
+    const std::int64_t r = i / columns, c = i % columns;
+    y[r * ldy + c] = rounded<Y>(total[r * ld + c] + bias[c]);
+  }
+};
 struct fold_element {
   const float* x;
   float* y;
