@@ -2,9 +2,6 @@
 # ql_dev: warnings for ql's own sources. Never exported; linked as PRIVATE $<BUILD_INTERFACE:ql_dev>.
 add_library(ql_dev INTERFACE)
 set(QL_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror)
-if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
-  list(APPEND QL_WARNINGS -Wno-deprecated-declarations) # reported inside libstdc++ itself, for std::stable_sort
-endif()
 if(QL_DEV AND CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
   target_compile_options(ql_dev INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${QL_WARNINGS}>")
 endif()

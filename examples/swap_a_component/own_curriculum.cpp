@@ -17,7 +17,7 @@ struct growing {
   selection select(state& s, const pool& p, std::int64_t n) const {
     std::vector<example_id> order(p.size());
     std::iota(order.begin(), order.end(), 0u);
-    std::ranges::stable_sort(order, {}, [&](auto e) { return p.prompt_tokens[e]; });
+    std::ranges::sort(order, {}, [&](auto e) { return std::pair(p.prompt_tokens[e], e); });
     order.resize(static_cast<std::size_t>(std::max(n, std::ssize(order) * (s.step + 1) / all.steps)));
     selection out{{}, n, n};
     for (; n > 0; --n) out.draws.push_back({order[s.drawn++ % order.size()]});

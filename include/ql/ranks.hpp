@@ -5,6 +5,7 @@
 
 #include <ql/archive.hpp>
 #include <ql/comm/any.hpp>
+#include <ql/detail/stable_sort.hpp>
 #include <ql/error.hpp>
 #include <ql/rollout.hpp>
 
@@ -97,7 +98,8 @@ std::vector<int> deal_requests(E& env, std::span<const rollout_request> requests
     to.tokens += o.group_size * o.max_new_tokens;
     to.requests.push_back(i);
   }
-  std::stable_sort(bundles.begin(), bundles.end(), [](const auto& a, const auto& b) { return a.tokens > b.tokens; });
+  ql::detail::stable_sort(bundles.begin(), bundles.end(),
+                          [](const auto& a, const auto& b) { return a.tokens > b.tokens; });
   std::vector<std::int64_t> work(static_cast<std::size_t>(ranks), 0);
   std::vector<int> rank_of(requests.size());
   for (const auto& b : bundles) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "jinja_value.hpp"
-#include "stable_sort.hpp"
 #include "unicode.hpp"
+
+#include <ql/detail/stable_sort.hpp>
 
 #include <utf8proc.h>
 

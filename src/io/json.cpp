@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dom.hpp"
-#include "stable_sort.hpp"
+
+#include <ql/detail/stable_sort.hpp>
 
 #include <algorithm>
 #include <charconv>

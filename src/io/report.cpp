@@ -7,6 +7,7 @@
 #include <limits>
 #include <map>
 
+#include <ql/detail/stable_sort.hpp>
 #include <ql/io/svg.hpp>
 #include "run_files.hpp"
 
@@ -423,7 +424,7 @@ class page {
           return;
         }
       list.push_back({key, row});
-      std::stable_sort(list.begin(), list.end(), [](const ranked& a, const ranked& b) { return a.key > b.key; });
+      ql::detail::stable_sort(list.begin(), list.end(), [](const ranked& a, const ranked& b) { return a.key > b.key; });
       if (list.size() > most_cards) list.pop_back();
     };
     std::size_t count = 0;

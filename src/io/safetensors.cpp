@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <ql/detail/stable_sort.hpp>
 #include <ql/io/json.hpp>
 #include <ql/io/safetensors.hpp>
 
 #include "dom.hpp"
-#include "stable_sort.hpp"
 
 #include <algorithm>
 #include <bit>

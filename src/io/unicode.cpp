@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "unicode.hpp"
 
-#include "stable_sort.hpp"
-
+#include <ql/detail/stable_sort.hpp>
 #include <ql/io/error.hpp>
 
 #include <simdjson.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <ql/data/document_qa.hpp>
+#include <ql/detail/stable_sort.hpp>
 #include <ql/eval/benchmarks.hpp>
 #include <ql/eval/evaluate.hpp>
 #include <ql/eval/summary.hpp>
@@ -107,7 +108,7 @@ std::vector<eval::item> read_items(const settings& s) {
     rank[i] = all[i].document.empty() ? i : first.try_emplace(all[i].document, i).first->second;
     order[i] = i;
   }
-  std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return rank[a] < rank[b]; });
+  ql::detail::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return rank[a] < rank[b]; });
   std::vector<eval::item> sorted;
   sorted.reserve(all.size());
   for (auto i : order) sorted.push_back(all[i]);

@@ -19,6 +19,7 @@
 #include <ql/curriculum/index_sampler.hpp>
 #include <ql/curriculum/phase.hpp>
 #include <ql/curriculum/retrospective.hpp>
+#include <ql/detail/stable_sort.hpp>
 #include <ql/error.hpp>
 
 #include <algorithm>
@@ -342,8 +343,8 @@ struct phased {
         items = members;
       } else {
         by_bundle = members;
-        std::stable_sort(by_bundle.begin(), by_bundle.end(),
-                         [&](auto a, auto b) { return data.bundle[a] < data.bundle[b]; });
+        ql::detail::stable_sort(by_bundle.begin(), by_bundle.end(),
+                                [&](auto a, auto b) { return data.bundle[a] < data.bundle[b]; });
         for (std::size_t i = 0; i < by_bundle.size(); ++i) {
           if (i > 0 && data.bundle[by_bundle[i]] == data.bundle[by_bundle[i - 1]]) continue;
           items.push_back(data.bundle[by_bundle[i]]);

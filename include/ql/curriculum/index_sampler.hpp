@@ -6,6 +6,7 @@
 
 #include <ql/curriculum/phase.hpp>
 #include <ql/curriculum/shuffle.hpp>
+#include <ql/detail/stable_sort.hpp>
 #include <ql/error.hpp>
 #include <ql/math.hpp>
 
@@ -113,7 +114,7 @@ std::vector<std::int64_t> balanced_counts(std::int64_t batch, std::span<const do
   }
   std::vector<std::size_t> order(sizes.size());
   for (std::size_t d = 0; d < order.size(); ++d) order[d] = d;
-  std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return weights[a] > weights[b]; });
+  ql::detail::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return weights[a] > weights[b]; });
   for (bool given = true; left > 0 && given;) {
     given = false;
     for (const auto d : order) {

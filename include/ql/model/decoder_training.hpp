@@ -3,6 +3,7 @@
 
 // Scoring and backward of the decoder, unit by unit.
 
+#include <ql/detail/stable_sort.hpp>
 #include <ql/model/decoder.hpp>
 #include <ql/model/decoder_ranks.hpp>
 
@@ -488,7 +489,7 @@ void decoder<T, Context>::unit_backward(Context& ctx, tape& t, unit_work& u, sco
         all.push_back({tree, b, g.pages[static_cast<std::size_t>(b)], {from, last - from}});
       }
     }
-    std::stable_sort(all.begin(), all.end(), [](const use& a, const use& b) {
+    ql::detail::stable_sort(all.begin(), all.end(), [](const use& a, const use& b) {
       return a.tree != b.tree ? a.tree < b.tree : a.block != b.block ? a.block < b.block : a.page < b.page;
     });
     u.trees.push_back(0);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <ql/detail/stable_sort.hpp>
 #include <ql/tensor/token_tree.hpp>
 
 #include <algorithm>
@@ -96,7 +97,8 @@ lane_plan plan_lanes(const Tree& tree, lane_options o = {}) {
   // longest first to the lightest lane; ties to the lower index
   std::vector<std::size_t> order(trees.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return trees[a].tokens > trees[b].tokens; });
+  ql::detail::stable_sort(order.begin(), order.end(),
+                          [&](auto a, auto b) { return trees[a].tokens > trees[b].tokens; });
   std::vector<std::int64_t> weight(static_cast<std::size_t>(o.lanes), 0);
   std::vector<std::vector<std::size_t>> lanes(static_cast<std::size_t>(o.lanes));
   for (auto t : order) {

@@ -3,6 +3,7 @@
 
 #include <ql/backend/cpu/attention.hpp>
 #include <ql/backend/cpu/parameters.hpp>
+#include <ql/detail/stable_sort.hpp>
 
 #include "backend/cpu/attention_batch.hpp"
 
@@ -90,7 +91,7 @@ typename attention_batch<T>::gradients attention_batch<T>::backward(const std::v
       all.push_back({run_root[i], b,
                      path_pages[static_cast<std::size_t>(path[static_cast<std::size_t>(runs[i].first)] + b)],
                      static_cast<std::int32_t>(i)});
-  std::stable_sort(all.begin(), all.end(), [](const use& a, const use& b) {
+  ql::detail::stable_sort(all.begin(), all.end(), [](const use& a, const use& b) {
     return std::tie(a.root, a.block, a.page) < std::tie(b.root, b.block, b.page);
   });
   std::vector<page_use> uses;

@@ -4,8 +4,8 @@
 // A device that is the CPU: for tests where there is no GPU. Not fast, not for use.
 
 #include <ql/backend/cuda/context.hpp>
+#include <ql/detail/stable_sort.hpp>
 
-#include <algorithm>
 #include <cstring>
 #include <map>
 #include <new>
@@ -96,7 +96,7 @@ class emulated_device {
       const float* row = z + r * columns;
       std::int32_t* id = ids + r * columns;
       for (std::int64_t c = 0; c < columns; ++c) id[c] = static_cast<std::int32_t>(c);
-      std::stable_sort(id, id + columns, [&](std::int32_t a, std::int32_t b) { return row[a] > row[b]; });
+      ql::detail::stable_sort(id, id + columns, [&](std::int32_t a, std::int32_t b) { return row[a] > row[b]; });
       for (std::int64_t c = 0; c < columns; ++c) sorted[r * columns + c] = row[id[c]];
     }
   }

@@ -10,7 +10,7 @@
 namespace ql::detail {
 
 // A merge sort. Unlike std::sort it stays within bounds whatever `less` answers (templates may order NaNs), and unlike
-// std::stable_sort it needs no temporary buffer, which clang 19 warns about in libstdc++ 12.
+// std::stable_sort it needs no temporary buffer, which clang 19 warns about in libstdc++ 12, in a consumer's build too.
 template <class Iterator, class Less>
 void stable_sort(Iterator first, Iterator last, const Less& less) {
   using value_type = typename std::iterator_traits<Iterator>::value_type;
