@@ -17,6 +17,7 @@ PROGRAM = house.ROOT / "tests" / "package" / "program"
 PLAIN = house.ROOT / "tests" / "package" / "plain" / "main.cpp"
 FETCHED = house.ROOT / "tests" / "package" / "fetched"
 CUDA = house.ROOT / "tests" / "package" / "installed" / "cuda.cpp"
+WARNINGS = ["-Wall", "-Wextra", "-Werror"]  # a consumer's own: ql's headers must bear them
 NVCC = house.ROOT / "tests" / "package" / "nvcc" / "main.cu"
 
 
@@ -40,7 +41,7 @@ def step(*command, folder=None, environment=None):
 
 def by_cmake(tools, source, build, *settings, run=("program",)):
     step("cmake", "-G", "Ninja", "-S", source, "-B", build, f"-DCMAKE_CXX_COMPILER={tools.compiler}",
-         f"-DCMAKE_CXX_COMPILER_LAUNCHER={';'.join(tools.launcher)}", *settings)
+         f"-DCMAKE_CXX_COMPILER_LAUNCHER={';'.join(tools.launcher)}", f"-DCMAKE_CXX_FLAGS={' '.join(WARNINGS)}", *settings)
     step("cmake", "--build", build, "--target", *run)
     for program in run:
         step(build / program)
@@ -58,7 +59,7 @@ def by_pkg_config(tools, prefix, folder):
         wrong = [flag for flag in flags if flag.startswith(f"-I{house.ROOT}") and not flag.startswith(f"-I{prefix}")]
         if wrong:
             raise Stop(f"{name}.pc leads to the source folder: {wrong}")
-        step(tools.compiler, "-std=c++20", *sources, *flags, "-o", name, folder=folder)
+        step(tools.compiler, "-std=c++20", *WARNINGS, *sources, *flags, "-o", name, folder=folder)
         step(folder / name)
 
 
@@ -137,7 +138,7 @@ def cuda(tools, work):
         raise Skip("this build is without ql::cuda (-DQL_CUDA=ON)")
     flags = step("pkg-config", "--cflags", "--libs", "ql-cuda", environment={"PKG_CONFIG_PATH": str(places[0].parent)}).split()
     libraries = [f"-L{folder}" for folder in (toolkit / "lib64", toolkit / "lib") if folder.is_dir()]
-    step(tools.compiler, "-std=c++20", CUDA, *flags, *libraries, "-o", "program", folder=work)
+    step(tools.compiler, "-std=c++20", *WARNINGS, CUDA, *flags, *libraries, "-o", "program", folder=work)
     print(step(work / "program"), end="")
 
 
