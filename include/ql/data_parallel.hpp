@@ -4,13 +4,17 @@
 // One update on several ranks that own whole lanes: the bits of gradients and weights are those of one process,
 // whatever the number of ranks.
 
+#include <ql/comm/any.hpp>
 #include <ql/comm/communicator.hpp>
+#include <ql/model/head_exchange.hpp>
 #include <ql/policy_update.hpp>
 #include <ql/tensor/lanes.hpp>
+#include <ql/tensor/transfer.hpp>
 
 #include <algorithm>
 #include <concepts>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -30,6 +34,31 @@ struct rank_options {
   update_split update = update_split::lanes;
   optimizer_memory optimizer = optimizer_memory::sharded;
   friend bool operator==(const rank_options&, const rank_options&) = default;
+};
+
+// While it lives ranks compute the rows of the policy's trees together, unless they share updates by lanes.
+template <class Policy>
+class row_split {
+ public:
+  row_split(Policy& policy, std::optional<comm::any> ranks, update_split how)
+      : policy_(policy), on_(ranks && how != update_split::lanes) {
+    set(on_ ? ranks : std::nullopt, how);
+  }
+  row_split(const row_split&) = delete;
+  row_split& operator=(const row_split&) = delete;
+  ~row_split() { set(std::nullopt, update_split::rows); }
+
+ private:
+  void set(std::optional<comm::any> ranks, update_split how) {
+    constexpr auto keys = model::attention_split::keys, heads = model::attention_split::heads;
+    if constexpr (requires { policy_.split_rows(ranks, keys); }) {
+      if (on_) policy_.split_rows(ranks, how == update_split::heads ? heads : keys);
+    } else {
+      detail::expects(!on_, "row_split", "update_split", "lanes", "rows, which this policy cannot split");
+    }
+  }
+  Policy& policy_;
+  const bool on_;
 };
 
 // The units of each lane of a plan that has any, in the order of lanes. The k-th belongs to rank k mod ranks.
@@ -82,6 +111,16 @@ class flat_parameters {
   std::vector<std::int64_t> first_;  // element of each, and the end
   std::int64_t size_ = 0;
 };
+
+// The parts of micro-batches [range) that lie in one lane.
+inline std::vector<unit_range> within(unit_range lane, std::span<const unit_range> ranges) {
+  std::vector<unit_range> parts;
+  for (const auto r : ranges) {
+    const auto first = std::max(r.first, lane.first), last = std::min(r.first + r.count, lane.first + lane.count);
+    if (first < last) parts.push_back({first, last - first});
+  }
+  return parts;
+}
 
 }  // namespace detail
 
@@ -177,6 +216,33 @@ void share_scores(C& c, const Tree& tree, const lane_plan& plan, std::span<T> va
   }
 }
 
+namespace detail {
+template <class A>
+void share_tree_scores(comm::any c, const token_tree& t, const lane_plan& plan, std::span<A> logp,
+                       std::span<A> entropy = {}) {
+  if (!logp.empty()) share_scores<A>(c, t, plan, logp);
+  if (!entropy.empty()) share_scores<A>(c, t, plan, entropy);
+}
+}  // namespace detail
+
+// The gradient of all units of a plan, micro-batch by micro-batch: one_part(range) scores units and runs
+// policy.backward on them. Ranks, if any, compute lanes of their own; every rank then has the whole gradient.
+template <class Policy, class Part>
+void gradients_in_parts(typename Policy::context_type& ctx, Policy& policy, std::optional<comm::any> ranks,
+                        const lane_plan& plan, std::span<const unit_range> ranges, Part&& one_part) {
+  if (!ranks) {
+    policy.zero_gradients(ctx);
+    for (const auto range : ranges) one_part(range);
+    policy.finish_gradients(ctx);
+  } else if constexpr (on_host<typename Policy::context_type>) {
+    parallel_gradients(ctx, policy, *ranks, plan, [&](unit_range lane) {
+      for (const auto range : detail::within(lane, ranges)) one_part(range);
+    });
+  } else {
+    detail::fail<state_error>("gradients_in_parts", "ranks", "a policy in the host's memory", "one on a device");
+  }
+}
+
 // ZeRO-1 (arXiv 1910.02054): each rank keeps the optimizer's memory for its share of the elements alone.
 template <class Policy, class Optimizer>
 struct sharded_optimizer_state {
@@ -248,6 +314,24 @@ step_report update_policy(typename Policy::context_type& ctx, Policy& policy, C&
   r.applied = true;
   return r;
 }
+
+namespace detail {
+// One step of the optimizer, whichever way its memory lies.
+template <class Policy, class Optimizer>
+step_report move_policy(typename Policy::context_type& ctx, Policy& policy, const std::optional<comm::any>&,
+                        const Optimizer& optimizer, policy_optimizer_state<Policy, Optimizer>& state, double lr,
+                        double max_norm) {
+  return update_policy(ctx, policy, optimizer, state, lr, max_norm);
+}
+template <class Policy, class Optimizer>
+step_report move_policy(typename Policy::context_type& ctx, Policy& policy, std::optional<comm::any> ranks,
+                        const Optimizer& optimizer, sharded_optimizer_state<Policy, Optimizer>& state, double lr,
+                        double max_norm) {
+  comm::solo alone;
+  comm::any c = ranks ? *ranks : comm::any(alone);
+  return update_policy(ctx, policy, c, optimizer, state, lr, max_norm);
+}
+}  // namespace detail
 
 // The memory of all ranks as one rank alone would have it, on every rank: what a checkpoint holds. It does not depend
 // on the number of ranks: any other number goes on from it (shard).

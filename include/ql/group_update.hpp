@@ -63,42 +63,6 @@ bool same_bits(A a, A b) {
 
 }  // namespace detail
 
-namespace detail {
-
-// The parts of micro-batches [range) that lie in one lane.
-inline std::vector<unit_range> within(unit_range lane, std::span<const unit_range> ranges) {
-  std::vector<unit_range> parts;
-  for (const auto r : ranges) {
-    const auto first = std::max(r.first, lane.first), last = std::min(r.first + r.count, lane.first + lane.count);
-    if (first < last) parts.push_back({first, last - first});
-  }
-  return parts;
-}
-
-template <class A>
-void share_tree_scores(comm::any c, const token_tree& t, const lane_plan& plan, model::scores<A> out) {
-  if (!out.logp.empty()) share_scores<A>(c, t, plan, out.logp);
-  if (!out.entropy.empty()) share_scores<A>(c, t, plan, out.entropy);
-}
-
-// One step of the optimizer, whichever way its memory lies.
-template <class Policy, class Optimizer>
-step_report move_policy(typename Policy::context_type& ctx, Policy& policy, const std::optional<comm::any>&,
-                        const Optimizer& optimizer, policy_optimizer_state<Policy, Optimizer>& state, double lr,
-                        double max_norm) {
-  return update_policy(ctx, policy, optimizer, state, lr, max_norm);
-}
-template <class Policy, class Optimizer>
-step_report move_policy(typename Policy::context_type& ctx, Policy& policy, std::optional<comm::any> ranks,
-                        const Optimizer& optimizer, sharded_optimizer_state<Policy, Optimizer>& state, double lr,
-                        double max_norm) {
-  comm::solo alone;
-  comm::any c = ranks ? *ranks : comm::any(alone);
-  return update_policy(ctx, policy, c, optimizer, state, lr, max_norm);
-}
-
-}  // namespace detail
-
 // Log-probs and entropies of a tree's loss tokens, micro-batch by micro-batch; nothing is kept for backward. Ranks, if
 // any, compute lanes of their own and give each other the results.
 template <class Policy>
@@ -117,7 +81,7 @@ void score_tree(typename Policy::context_type& ctx, Policy& policy, const token_
   }
   for (const auto lane : lanes_of(plan, ranks->rank(), ranks->size()))
     for (const auto range : detail::within(lane, ranges)) policy.score(ctx, tree, plan, range, o, out);
-  detail::share_tree_scores<typename Policy::value_type>(*ranks, tree, plan, out);
+  detail::share_tree_scores<typename Policy::value_type>(*ranks, tree, plan, out.logp, out.entropy);
 }
 
 // A loss under an aggregation, opened once a call: so that a choice of either is compiled once, not with all of an
@@ -207,27 +171,15 @@ group_update_report update_on_groups(typename Policy::context_type& ctx, Policy&
     }
     policy.backward(ctx, tape, {dlogp, loss.reads_entropy ? std::span<const A>(dentropy) : std::span<const A>{}});
   };
-  bool finite = true;
+  gradients_in_parts(ctx, policy, lane_ranks, plan, ranges, one_part);
+  bool finite = in_parts.finite();
   if (lane_ranks) {
     auto ranks = *lane_ranks;
-    if constexpr (on_host<typename Policy::context_type>) {
-      parallel_gradients(ctx, policy, ranks, plan, [&](unit_range lane) {
-        for (const auto range : detail::within(lane, ranges)) one_part(range);
-      });
-    } else {
-      detail::fail<state_error>("update_on_groups", "ranks", "a policy in the host's memory", "one on a device");
-    }
-    finite = in_parts.finite();
     const std::int64_t counts[] = {with_advantage, without_gradient, finite ? 0 : 1};
     std::vector<std::int64_t> sums(std::begin(counts), std::end(counts));
     comm::all_reduce_sum<comm::any, std::int64_t>(ranks, sums);
     with_advantage = sums[0], without_gradient = sums[1], finite = sums[2] == 0;
-    detail::share_tree_scores<A>(ranks, t.tree, plan, {logp, entropy});
-  } else {
-    policy.zero_gradients(ctx);
-    for (const auto range : ranges) one_part(range);
-    policy.finish_gradients(ctx);
-    finite = in_parts.finite();
+    detail::share_tree_scores<A>(ranks, t.tree, plan, logp, entropy);
   }
   r.loss = in_parts.value;
   if ((ranges.size() > 1 || lane_ranks) && loss.split_invariant) {  // one order of summation, however the batch was cut

@@ -224,7 +224,8 @@ class rl_trainer {
     comm::expect_same(ranks, "recipe, examples and step of rl_trainer", same);
     ranks_ = ranks;
     how_ = how;
-    const row_split told(*this);  // what this policy cannot split is told here, not after the first rollout
+    const row_split told(*policy_, ranks_,
+                         how_.update);  // what this policy cannot split is told here, not after the first rollout
   }
   // Whether `mine` is true on any rank: all of them ask.
   bool on_any_rank(bool mine) const { return ranks_ ? any_rank(*ranks_, mine) : mine; }
@@ -594,7 +595,7 @@ class rl_trainer {
       for (auto i = first; i < std::min(groups.size(), first + size); ++i) some.push_back(&groups[i]);
       trees.push_back(make_training_tree<A>(*env_, std::span<const group<A>* const>(some)));
     }
-    const row_split rows(*this);
+    const row_split rows(*policy_, ranks_, how_.update);
     // an inexact policy's own log-probs at the start of the batch; an exact one has recorded them
     constexpr bool exact = Policy::exactness == exactness::exact;
     std::vector<std::vector<A>> old(trees.size());
@@ -685,25 +686,6 @@ class rl_trainer {
   std::optional<comm::any> lane_ranks() const {
     return how_.update == update_split::lanes ? ranks_ : std::optional<comm::any>();
   }
-  // Splits the rows of an update, where that is asked for, as long as it lives.
-  struct row_split {
-    rl_trainer& of;
-    const bool on;
-    explicit row_split(rl_trainer& t) : of(t), on(t.ranks_ && t.how_.update != update_split::lanes) {
-      set(on ? of.ranks_ : std::nullopt);
-    }
-    ~row_split() { set(std::nullopt); }
-    void set(std::optional<comm::any> ranks) {
-      constexpr auto keys = model::attention_split::keys, heads = model::attention_split::heads;
-      if constexpr (requires { of.policy_->split_rows(ranks, keys); }) {
-        if (on) of.policy_->split_rows(ranks, of.how_.update == update_split::heads ? heads : keys);
-      } else {
-        detail::expects(!on, "rl_trainer", "update_split", "lanes", "rows, which this policy cannot split");
-      }
-    }
-    row_split(const row_split&) = delete;
-    row_split& operator=(const row_split&) = delete;
-  };
   template <class F>
   auto with_optimizer(F&& f) {
     if constexpr (can_shard) {

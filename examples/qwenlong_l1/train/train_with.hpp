@@ -219,6 +219,7 @@ class train_run {
       const auto keep = [&] {
         save(progress_.sft_steps, [&](checkpoint_writer& w) { put_optimizer(w, *policy_, state); });
       };
+      const row_split rows(*policy_, request_.ranks, request_.split);
       detail::stopwatch clock;
       while (progress_.sft_steps < steps) {
         if (stopped()) {
@@ -235,7 +236,11 @@ class train_run {
           weight.resize(static_cast<std::size_t>(tree.tokens()), 1.0f / static_cast<float>(e.target.size()));
         }
         const auto r = sft_step(ctx_, *policy_, tree, std::span<const float>(weight), optimizer, state, rate(step),
-                                {.max_norm = s.max_norm, .micro_batch_tokens = s.micro_batch_tokens, .keep = s.keep});
+                                {.max_norm = s.max_norm,
+                                 .micro_batch_tokens = s.micro_batch_tokens,
+                                 .keep = s.keep,
+                                 .ranks = request_.ranks,
+                                 .split = request_.split});
         detail::expects<numeric_error>(r.step.finite, "train", "gradient of warm-up step " + std::to_string(step + 1),
                                        "finite values", "NaN or infinity");
         ++progress_.sft_steps;
