@@ -249,8 +249,9 @@ memory_plan plan_memory(const plan_request& q) {
     const auto elements_of_keys = (q.prompt_tokens + key_block - 1) / key_block * policy.attention_of().page_elements();
     out.exchange = 2 * elements_of_keys * static_cast<std::int64_t>(sizeof(A));
     if (heads) {  // a rank sends its rows' queries, results and their gradients and gets as much, and so with its keys
-      const auto row = q.shape.heads * policy.attention_of().head_dim * (2 * sizeof(T) + sizeof(A));
-      out.exchange = out.exchange / q.ranks + 2 * each / q.ranks * static_cast<std::int64_t>(row);
+      const auto row =
+          q.shape.heads * policy.attention_of().head_dim * static_cast<std::int64_t>(2 * sizeof(T) + sizeof(A));
+      out.exchange = out.exchange / q.ranks + 2 * each / q.ranks * row;
     }
     out.exchange = std::max(out.exchange, 2 * largest);
   }

@@ -191,20 +191,18 @@ struct bodies {
       const std::int64_t j = h * lanes;
       V x = O::load(total + j);
       if (p.bias != nullptr) x = O::add(x, O::load_n(p.bias + j, n));
-      A* c = p.c + row * p.ldc + j;
-      switch (p.what) {
-        case epilogue::store:
-        case epilogue::chain: break;
-        case epilogue::round:
-          if (n >= lanes) {
-            O::store(p.t + row * p.ldt + j, x);
-          } else {
-            O::store_n(p.t + row * p.ldt + j, x, n);
-          }
-          continue;
-        case epilogue::add: x = O::add(O::load_n(c, n), x); break;
-        case epilogue::scale_add: x = O::fma(O::load_n(c, n), O::set(p.scale[row]), x); break;
+      if (p.what == epilogue::round) {
+        T* t = p.t + row * p.ldt + j;
+        if (n >= lanes) {
+          O::store(t, x);
+        } else {
+          O::store_n(t, x, n);
+        }
+        continue;
       }
+      A* c = p.c + row * p.ldc + j;
+      if (p.what == epilogue::add) x = O::add(O::load_n(c, n), x);
+      if (p.what == epilogue::scale_add) x = O::fma(O::load_n(c, n), O::set(p.scale[row]), x);
       if (n >= lanes) {
         O::store(c, x);
       } else {
