@@ -95,12 +95,11 @@ struct product_body {
         const std::int64_t m = m0 + r, n = n0 + c;
         if (m >= a.rows || n >= a.columns) return;
         if (a.bias != nullptr) x = x + a.bias[n];
-        float* to = a.c + m * a.ldc + n;
         switch (a.what) {
           case epilogue::store:
-          case epilogue::chain: *to = x; break;
+          case epilogue::chain: a.c[m * a.ldc + n] = x; break;
           case epilogue::round: a.t[m * a.ldt + n] = rounded<T>(x); break;
-          case epilogue::add: *to = *to + x; break;
+          case epilogue::add: a.c[m * a.ldc + n] = a.c[m * a.ldc + n] + x; break;
         }
       });
     });
