@@ -205,7 +205,11 @@ constexpr bool explain_correction() {
     using mine = typename component_of<Recipe, slot::loss_tag>::type;
     constexpr bool loss_fits =
         Policy::exactness == exactness::exact || fitting<mine>::holds([]<class C>() {
-          return rl::policy_loss<C, typename Policy::value_type> && rl::has(C::reads, rl::input::rollout);
+          if constexpr (rl::policy_loss<C, typename Policy::value_type>) {
+            return rl::has(C::reads, rl::input::rollout);
+          } else {
+            return true;  // explain_slots says what it lacks
+          }
         });
     static_assert(loss_fits,
                   "ql: what fills slot::loss knows no importance correction, but this policy is inexact: its log-probs "
