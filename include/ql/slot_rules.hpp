@@ -203,14 +203,13 @@ template <class Recipe, class Policy>
 constexpr bool explain_correction() {
   if constexpr (policy_types<Policy> && Recipe::template has<slot::loss_tag>) {
     using mine = typename component_of<Recipe, slot::loss_tag>::type;
-    constexpr bool loss_fits =
-        Policy::exactness == exactness::exact || fitting<mine>::holds([]<class C>() {
-          if constexpr (rl::policy_loss<C, typename Policy::value_type>) {
-            return rl::has(C::reads, rl::input::rollout);
-          } else {
-            return true;  // explain_slots says what it lacks
-          }
-        });
+    constexpr bool loss_fits = Policy::exactness == exactness::exact || fitting<mine>::holds([]<class C>() {
+                                 if constexpr (rl::policy_loss<C, typename Policy::value_type>) {
+                                   return rl::has(C::reads, rl::input::rollout);
+                                 } else {
+                                   return true;  // explain_slots says what it lacks
+                                 }
+                               });
     static_assert(loss_fits,
                   "ql: what fills slot::loss knows no importance correction, but this policy is inexact: its log-probs "
                   "while sampling are not those of its training forward (such as ql::rl::corrected{loss, "
