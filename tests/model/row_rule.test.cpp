@@ -6,13 +6,14 @@
 #include <cstdlib>
 
 #include "model/support/row_rule.hpp"
+#include "support/sanitizers.hpp"
 
 using namespace ql;
 using namespace ql::test;
 
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__OPTIMIZE__)
+#if defined(QL_TEST_SANITIZED) || !defined(__OPTIMIZE__)
 constexpr std::int64_t wanted = 20'000;  // instrumented builds look for other faults, slowly
 #else
 constexpr std::int64_t wanted = 1'000'000;

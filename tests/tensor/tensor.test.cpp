@@ -3,6 +3,8 @@
 
 #include <ql/backend/cpu/context.hpp>
 
+#include "support/sanitizers.hpp"
+
 #include <gtest/gtest.h>
 
 #include <array>
@@ -110,7 +112,7 @@ TEST(Tensor, RefusesExtentsThatDoNotFit) {
 }
 
 // The address sanitizer ends the program where operator new would throw.
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#ifndef QL_TEST_SANITIZED
 TEST(Tensor, AFailedAllocationIsNotCounted) {
   context ctx;
   EXPECT_THROW((tensor<char, 1>(ctx, {std::int64_t{1} << 62})), std::bad_alloc);
