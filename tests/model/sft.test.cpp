@@ -4,6 +4,8 @@
 #include <ql/comm/threads.hpp>
 #include <ql/sft.hpp>
 
+#include "model/support/instances.hpp"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
