@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # Builds the fuzz targets with AddressSanitizer and UndefinedBehaviorSanitizer, replays their corpora and looks for new
 # inputs. Usage: scripts/fuzz.sh [SECONDS [TARGET...]]
-#   SECONDS  for each target; auto (the default): 7, with QL_TEST_FULL in the environment 60; 0: builds and replays
+#   SECONDS  for each target; auto (the default): 7, with QL_TEST_FULL in the environment 20; 0: builds and replays
 # CXX names clang++ (default: clang++-19 or clang++-16), QL_FUZZ_DIR where programs and found inputs go (build/fuzz).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 seconds=${1:-auto}
-if [ "$seconds" = auto ]; then seconds=$([ -n "${QL_TEST_FULL:-}" ] && echo 60 || echo 7); fi
+if [ "$seconds" = auto ]; then seconds=$([ -n "${QL_TEST_FULL:-}" ] && echo 20 || echo 7); fi
 shift || true
 compiler=${CXX:-$(command -v clang++-19 || command -v clang++-16 || true)}
 if [ -z "$compiler" ]; then

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Sets up, configures, builds and tests ql; the last lines are ctest's summary. Usage: scripts/test.sh [--full]
 #   (none)   g++ Release, all tests but those labelled "full"
-#   --full   also the sanitizers, clang 16, clang 19 with clang-tidy, and the tests labelled "full"
+#   --full   also the sanitizers (clang 19), clang 16, clang-tidy, and the tests labelled "full"
 # QL_JOBS sets the number of parallel jobs (default: all cores).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -38,7 +38,11 @@ mkdir -p "$tested"
 for preset in "${presets[@]}"; do
   echo "== $preset"
   cmake --preset "$preset" "${settings[@]}"
-  cmake --build "build/$preset" --parallel "$jobs" -- -k 0 || failed+=("$preset")
+  launched=()
+  if [ "$preset" = release ] && [ -n "${full[*]}" ]; then # what each compile costs, for house.budget.tests
+    launched=(env CCACHE_PREFIX="$PWD/tests/house/compile_cost.sh")
+  fi
+  "${launched[@]}" cmake --build "build/$preset" --parallel "$jobs" -- -k 0 || failed+=("$preset")
   echo "subdirs(../$preset)" >> "$tested/CTestTestfile.cmake" # one ctest run, and one summary, over all builds
 done
 

@@ -4,7 +4,8 @@
 Usage: budget.py TOOLCHAIN.json headers | tests | recorded | record | record-tests
 
 headers    a file with one include, g++ -O0 -c
-tests      every tests/**/*.test.cpp with the flags of the build: 4 s, or a quarter more than test_compile_times.json has
+tests      every tests/**/*.test.cpp with the flags of the build: 4 s, or a quarter more than test_compile_times.json has;
+           what compile_cost.sh saw in the build counts, what it did not see is compiled again
 recorded   the umbrellas and the whole recipe program against compile_times.json: 10 % more fails
 record     writes compile_times.json
 record-tests   writes test_compile_times.json: the tests that take more than 4 s, most for a whole trainer of their own"""
@@ -106,8 +107,16 @@ def headers(tools):
 DEAR = pathlib.Path(__file__).with_name("test_compile_times.json")
 
 
+def known_seconds(built):
+    """CPU seconds that compile_cost.sh saw when an object was built; None where it was not compiled then."""
+    seconds = built.with_name(built.name + ".seconds")
+    if not seconds.exists() or not built.exists() or seconds.stat().st_mtime < built.stat().st_mtime:
+        return None
+    return sum(float(word) for word in seconds.read_text().split())
+
+
 def test_commands(tools):
-    """{test: (command, folder)}"""
+    """{test: (command, folder, CPU seconds of its build or None)}"""
     commands = {}
     for entry in json.loads((tools.work.parent / "compile_commands.json").read_text()):
         if not entry["file"].endswith(".test.cpp"):
@@ -115,8 +124,10 @@ def test_commands(tools):
         command = shlex.split(entry["command"])
         if command[:1] == tools.launcher:
             command = command[1:]
-        command[command.index("-o") + 1] = os.devnull
-        commands[pathlib.Path(entry["file"]).relative_to(house.ROOT / "tests").as_posix()] = command, entry["directory"]
+        output = command.index("-o") + 1
+        built = known_seconds(pathlib.Path(entry["directory"]) / command[output])
+        command[output] = os.devnull
+        commands[pathlib.Path(entry["file"]).relative_to(house.ROOT / "tests").as_posix()] = command, entry["directory"], built
     return dict(sorted(commands.items()))
 
 
@@ -132,7 +143,11 @@ def tests(tools):
     limits, problems = limits_of(commands, json.loads(DEAR.read_text()))
     limits = {name: round(limit * factor, 2) for name, limit in limits.items()}
     # Compilers side by side slow each other down: what is too slow beside another one is measured again alone.
-    at_once = house.in_parallel(lambda name: cpu_seconds(*commands[name]), commands)
+    def once(name):
+        command, folder, built = commands[name]
+        return cpu_seconds(command, folder) if built is None else built
+
+    at_once = house.in_parallel(once, commands)
     rows = [(name, limits[name], seconds if seconds is None or seconds <= limits[name]
              else least(commands[name][0], limits[name], commands[name][1])) for name, seconds in zip(commands, at_once)]
     found, rows = report(rows)
@@ -141,7 +156,7 @@ def tests(tools):
 
 def record_tests(tools):
     dear = {}
-    for name, (command, folder) in test_commands(tools).items():
+    for name, (command, folder, _) in test_commands(tools).items():
         factor = stretch(tools)
         seconds = cpu_seconds(command, folder)
         if seconds is None:
@@ -234,6 +249,13 @@ def self_test(tools):
     def problems(yardstick, seconds, kilobytes=1000, known=10.0):
         jobs = {"yardstick": lambda: (yardstick, 0), PROGRAM: lambda: (seconds, kilobytes)}
         return recorded(tools, jobs, {"yardstick": 1.0, PROGRAM: known})[0]
+
+    with house.planted({"new.o": "", "old.o": "", "new.o.seconds": "3.50 0.25\n", "old.o.seconds": "3.50 0.25\n"}) as folder:
+        os.utime(f"{folder}/new.o.seconds", (2000, 2000)), os.utime(f"{folder}/new.o", (1000, 1000))
+        os.utime(f"{folder}/old.o.seconds", (1000, 1000)), os.utime(f"{folder}/old.o", (2000, 2000))
+        house.expect(known_seconds(pathlib.Path(folder) / "new.o") == 3.75, "what a build cost is read")
+        house.expect(known_seconds(pathlib.Path(folder) / "old.o") is None, "an object from the cache has no cost of its own")
+        house.expect(known_seconds(pathlib.Path(folder) / "none.o") is None, "an object that is not there has none")
 
     limits, gone = limits_of(["a", "b"], {"b": 8.0, "c": 9.0})
     house.expect(limits == {"a": TEST, "b": 10.0} and len(gone) == 1, "a dear test has its own limit, one that is gone is told")

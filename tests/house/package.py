@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Install, move, use: ql as its users meet it. Usage: package.py TOOLCHAIN.json [--uses-alone | --self-test]
-
---uses-alone leaves out what does not depend on the compiler: what is refused, and packages made with less."""
+"""Install, move, use: ql as its users meet it. Usage: package.py TOOLCHAIN.json [--self-test]"""
 
 import json
 import pathlib
@@ -43,7 +41,7 @@ def versions(root):
     return [] if port == version else [f"the vcpkg port says version {port}, version.hpp says {version}"]
 
 
-def check(tools, uses_alone):
+def check(tools):
     work = tools.work / "package"
     shutil.rmtree(work, ignore_errors=True)
     worked, output = run("cmake", "--install", tools.work.parent, "--prefix", work / "installed")
@@ -55,8 +53,6 @@ def check(tools, uses_alone):
     built = {p.stem.removeprefix("ql-") for p in prefix.glob("lib/**/ql-*.cmake")} & {"core", "cpu", "recipe", "io", "ql"}
 
     def use(name, component, *settings, version="0.1", refused=None):
-        if refused is not None and uses_alone:
-            return
         checked.append(name)
         build = work / name
         worked, output = cmake(tools, PACKAGE / "installed", build, f"-DCMAKE_PREFIX_PATH={prefix}",
@@ -93,10 +89,8 @@ def check(tools, uses_alone):
         use("cuda", "cuda", refused="-DQL_CUDA=ON .*CUDA toolkit")
 
     # A package made where Eigen, Boost and fmt are absent offers less, and says so.
-    worked, output = False, ""
-    if not uses_alone:
-        worked, output = cmake(tools, house.ROOT, work / "bare", "-DQL_BUILD_TESTS=OFF", "-DQL_BUILD_BENCH=OFF",
-                               "-DQL_BUILD_EXAMPLES=OFF", "-DQL_IO=OFF", "-DQL_MPI=OFF", "-DQL_CUDA=OFF", *NO_EIGEN_BOOST_FMT)
+    worked, output = cmake(tools, house.ROOT, work / "bare", "-DQL_BUILD_TESTS=OFF", "-DQL_BUILD_BENCH=OFF",
+                           "-DQL_BUILD_EXAMPLES=OFF", "-DQL_IO=OFF", "-DQL_MPI=OFF", "-DQL_CUDA=OFF", *NO_EIGEN_BOOST_FMT)
     for step in ["--build", work / "bare"], ["--install", work / "bare", "--prefix", work / "bare-prefix"]:
         if worked:
             worked, output = run("cmake", *step)
@@ -108,7 +102,7 @@ def check(tools, uses_alone):
         use("bare-io", "io", refused="-DQL_IO=ON")
         use("bare-mpi", "mpi", refused="libopenmpi-dev .*-DQL_MPI=ON")
         use("bare-cuda", "cuda", refused="-DQL_CUDA=ON .*CUDA toolkit, 12.8")
-    elif not uses_alone:
+    else:
         problems.append(f"a build without Eigen, Boost and fmt:\n{output}")
 
     checked.append("subdirectory")
@@ -136,4 +130,4 @@ if __name__ == "__main__":
     if "--self-test" in sys.argv:
         self_test()
     else:
-        house.finish(*check(house.Toolchain(sys.argv[1]), "--uses-alone" in sys.argv))
+        house.finish(*check(house.Toolchain(sys.argv[1])))

@@ -65,4 +65,4 @@ std::int64_t longest([[maybe_unused]] std::int64_t in_full) {
 }  // namespace
 
 TEST(Memory, OfATrainingStepIsLinearWithOneLayer) { linear_in_tokens(1, longest(65536)); }
-TEST(Memory, OfATrainingStepIsLinearWithTwoLayers) { linear_in_tokens(2, longest(32768)); }
+TEST(Memory, OfATrainingStepIsLinearWithTwoLayers) { linear_in_tokens(2, longest(16384)); }
