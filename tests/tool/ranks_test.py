@@ -18,8 +18,6 @@ from support import run_rows, same_run
 
 program = sys.argv[1]
 mpirun = shutil.which("mpirun")
-# Open MPI frees not all of its components; that is no leak of the program, which other tests look for.
-os.environ["ASAN_OPTIONS"] = "detect_leaks=0:" + os.environ.get("ASAN_OPTIONS", "")
 
 
 def train(root, run, *more):
